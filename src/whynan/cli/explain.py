@@ -1,0 +1,38 @@
+"""Print the page of a cause: what happens, how it shows, the experiment that tells, the remedies."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from types import ModuleType
+
+from ..errors import UsageError, WhynanError
+
+NAME = "explain"
+HELP = "print the page of a cause"
+
+_CATALOGUE = "whynan.diagnose.catalogue"
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    """The name of a cause, as reports give it."""
+    parser.add_argument("cause", metavar="CAUSE", help="as reports name it, for example log-of-zero")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the page on stdout. UsageError for a name that is no cause."""
+    page = _catalogue().page(options.cause)
+    if not page:
+        raise UsageError(f"{options.cause!r} is no cause that whynan knows. Reports name them after 'Cause:'.")
+    print(page.rstrip("\n"))
+    return 0
+
+
+def _catalogue() -> ModuleType:
+    """The catalogue of causes; imported late, since it may need torch."""
+    try:
+        return import_module(_CATALOGUE)
+    except ModuleNotFoundError as error:
+        if error.name and _CATALOGUE.startswith(error.name):
+            raise WhynanError("This version of whynan has no pages of causes yet.") from None
+        raise

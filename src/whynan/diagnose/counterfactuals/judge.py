@@ -1,0 +1,86 @@
+"""Did the change cure? Finite over the horizon, and with a loss that still looks like training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+
+from whynan.diagnose.inquest import Inquest
+from whynan.tensors.many import is_finite
+from whynan.watch.attempts import Attempt, Outcome
+
+LOSS_FACTOR = 10.0  # a "healthy" loss may be ten times the usual one: float64 "cured" a divergence at 7e88 times
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`passed`: nothing non-finite and a healthy loss. `finite` alone is not enough. `steps` iterations beyond the failure."""
+
+    experiment: str
+    title: str
+    passed: bool
+    finite: bool
+    words: str
+    steps: int
+    loss: float | None = None
+    usable: bool = True  # False: the change broke the program in another way and says nothing
+
+
+def usual_loss(inquest: Inquest) -> tuple[float, float] | None:
+    """(median, width) of the losses before things went wrong: the earlier half of what is remembered."""
+    if inquest.history is None:
+        return None
+    losses = [v for _, v in inquest.history.loss if math.isfinite(v)]
+    early = losses[: max(1, (len(losses) + 1) // 2)]
+    if not early:
+        return None
+    middle = median(early)
+    return middle, max(abs(middle), max(early) - min(early) if len(early) < 4 else median(abs(v - middle) for v in early))
+
+
+def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Outcome) -> Verdict:
+    """What the outcome of an attempt says."""
+    beyond = attempt.snapshot.index + outcome.executed - 1 - inquest.index
+    losses = [value for kind, _, value in outcome.fingerprints if kind == "loss"]
+    if outcome.symptom is not None:
+        at = attempt.snapshot.index + max(0, outcome.executed - 1)
+        later = at - inquest.index
+        when = "at the same iteration" if later == 0 else f"{abs(later)} iterations {'later' if later > 0 else 'earlier'}"
+        return Verdict(name, title, False, False, f"failed again {when}: {outcome.symptom.what} {outcome.symptom.value}", beyond)
+    if outcome.ended == "exception":
+        error = outcome.error
+        same = _same_error(inquest, error)
+        words = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
+        return Verdict(name, title, False, False, f"ended with {words}", beyond, usable=same or not _our_fault(error))
+    if not all(math.isfinite(v) for v in losses):
+        return Verdict(name, title, False, False, "the loss was non-finite again", beyond)
+    if _watched_is_bad(inquest):
+        return Verdict(name, title, False, False, "the same tensor was non-finite again", beyond)
+    if outcome.ended == "left" and beyond < 0:
+        return Verdict(name, title, False, True, "the loop was left before the failing iteration", beyond, usable=False)
+    loss = median(losses[-max(1, len(losses) // 4) :]) if losses else None
+    usual = usual_loss(inquest)
+    if loss is not None and usual is not None and loss > usual[0] + LOSS_FACTOR * usual[1]:
+        words = f"finite, but the loss is {loss:.3g} where it was {usual[0]:.3g}"
+        return Verdict(name, title, False, True, words, beyond, loss)
+    shown = f", loss {loss:.3g}" if loss is not None else ""
+    return Verdict(name, title, True, True, f"all finite, {max(0, beyond)} iterations beyond the failure{shown}", beyond, loss)
+
+
+def _same_error(inquest: Inquest, error: BaseException | None) -> bool:
+    known = inquest.seen.error if inquest.seen is not None else None
+    return known is not None and type(known) is type(error)
+
+
+def _our_fault(error: BaseException | None) -> bool:
+    """Dtype and shape complaints come from the change, not from the failure."""
+    return isinstance(error, (TypeError, RuntimeError, ValueError, NotImplementedError))
+
+
+def _watched_is_bad(inquest: Inquest) -> bool:
+    """For symptoms that the always-on look does not see by itself: buffers, outputs."""
+    seen = inquest.seen
+    if seen is None or seen.what not in ("buffer", "output", "state"):
+        return False
+    return any(not is_finite(t) for t in seen.tensors)

@@ -1,0 +1,1 @@
+"""What can be measured about a failure. Each file is one measurement: a function of the inquest with a frozen result."""

@@ -1,0 +1,46 @@
+"""What whynan raises. The command line catches `WhynanError` once, prints it without a traceback, and exits with `exit_status`.
+
+    WhynanError                 status 2
+    ├── UsageError              2   a command line, a setting or an argument that cannot be meant
+    ├── CaseError               2   a case folder or a report that cannot be read
+    ├── ReplayError             1   the failing step could not be put back or executed again
+    └── InternalError           1   whynan itself is at fault; the message asks to report it
+
+Something non-finite in the user's run is an answer, not an error: it has a report, and exit status 3.
+"""
+
+from __future__ import annotations
+
+
+class WhynanError(Exception):
+    """Every error that whynan raises on purpose; the message is whole sentences, ready to be shown."""
+
+    exit_status = 2
+
+
+class UsageError(WhynanError):
+    """Something that the user wrote cannot be meant. The message shows the value and what would be valid."""
+
+
+class CaseError(WhynanError):
+    """A case folder or a report cannot be read. The message names the file and the field."""
+
+
+class ReplayError(WhynanError):
+    """A step could not be put back or executed again. Callers degrade and say so in the report's notes."""
+
+    exit_status = 1
+
+
+class InternalError(WhynanError):
+    """A promise inside whynan did not hold."""
+
+    exit_status = 1
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} This is a defect of whynan: please report it, with the command that led here.")
+
+
+for _error in (WhynanError, UsageError, CaseError, ReplayError, InternalError):
+    _error.__module__ = "whynan"  # tracebacks show the name that a user can import
+del _error

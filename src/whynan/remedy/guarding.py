@@ -1,0 +1,79 @@
+"""Candidates from the table of guards: at the birth, at every like op of the function, at every like op of the file."""
+
+from __future__ import annotations
+
+import ast
+
+from whynan.case.facts import Report
+from whynan.remedy import finder
+from whynan.remedy.candidate import Candidate
+from whynan.remedy.finder import Site
+from whynan.remedy.form import Form, form
+from whynan.remedy.guards import Guard, fussy, guards
+from whynan.remedy.source import Source
+from whynan.remedy.wraps import to_edits
+
+FAR = 8
+"""Suspects beyond the birth's own statement that are worth a trial."""
+HOP, HOP_ELSEWHERE = 6.0, 1.5
+"""What a step away from the birth costs in rank. In data, init and optimizer the line of the birth is often not the cause's."""
+
+
+def is_half(report: Report) -> bool:
+    """Whether the birth op worked on float16."""
+    facts = (*report.birth.inputs, *report.birth.outputs) if report.birth else ()
+    return any("float16" in f.dtype and "bfloat16" not in f.dtype for f in facts)
+
+
+def guarded(report: Report, source: Source, class_: str) -> list[Candidate]:
+    """The candidates of one remedy class; cached, because clamp, add-eps and guard-empty share the search."""
+    cache = source.__dict__.setdefault("_guarded", {})
+    if report.birth not in cache:
+        cache[report.birth] = _all(report, source)
+    return [c for c in cache[report.birth] if c.class_ == class_]
+
+
+def _all(report: Report, source: Source) -> list[Candidate]:
+    out: list[Candidate] = []
+    half, far = is_half(report), 0
+    hop = HOP if report.birth and report.birth.phase in ("forward", "backward") else HOP_ELSEWHERE
+    for site in finder.sites(source, report.birth) if report.birth else []:
+        if not fussy(site.form):
+            continue
+        if site.distance >= 1:
+            far += 1
+            if far > FAR:
+                break
+        for guard in guards(source, site.form, site.facts, half):
+            out += _candidates(source, site, guard, half, hop)
+    return out
+
+
+def _candidates(source: Source, site: Site, guard: Guard, half: bool, hop: float) -> list[Candidate]:
+    order = guard.order + hop * max(0.0, site.distance - (0.5 if site.exact else 0.0))
+    one = Candidate(guard.class_, guard.title, source, to_edits([guard.wrap]), "unsafe", order=order)
+    out, seen = [one], {one.edits}
+    for step, (scope, words) in enumerate(_scopes(source, site)):
+        wraps = [g.wrap for f in like(source, scope, site.form) for g in guards(source, f, (), half) if g.variant == guard.variant]
+        edits = to_edits([guard.wrap, *wraps])
+        if edits not in seen:
+            seen.add(edits)
+            title = f"{guard.title}, and likewise {words}"
+            out.append(Candidate(guard.class_, title, source, edits, "unsafe", order=order + 0.35 + 0.1 * step))
+    return out
+
+
+def _scopes(source: Source, site: Site) -> list[tuple[ast.AST, str]]:
+    if site.distance >= 1.5:
+        return []
+    statement, function = source.statement(site.form.node), source.function(site.form.node)
+    scopes: list[tuple[ast.AST, str]] = [(statement, "in the same statement")]
+    if function is not None:
+        scopes.append((function, f"in {function.name}()"))
+    return [*scopes, (source.tree, "wherever the file does the same")]
+
+
+def like(source: Source, scope: ast.AST, f: Form) -> list[Form]:
+    """Forms of the same op below a node."""
+    nodes = [n for n in ast.walk(scope) if isinstance(n, (ast.Call, ast.BinOp, ast.AugAssign))]
+    return [g for n in nodes if (g := form(source, n)).op == f.op]  # type: ignore[arg-type]

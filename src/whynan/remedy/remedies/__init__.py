@@ -1,0 +1,1 @@
+"""One file per remedy class; each registers itself (whynan.remedy.registry)."""

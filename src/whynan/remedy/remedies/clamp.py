@@ -1,0 +1,70 @@
+"""clamp: keep an argument inside the op's domain or range."""
+
+from __future__ import annotations
+
+import ast
+
+from whynan.case.facts import Report
+from whynan.remedy import loops, wraps
+from whynan.remedy.candidate import Candidate
+from whynan.remedy.finder import hyper_statements
+from whynan.remedy.form import form
+from whynan.remedy.guarding import guarded
+from whynan.remedy.registry import remedy
+from whynan.remedy.source import Source
+
+
+@remedy("clamp", "keep the argument inside the domain", where="birth")
+def clamp(report: Report, source: Source) -> list[Candidate]:
+    """Clamp the argument of the op that failed: away from zero for log and division, below 20 for exp, inside (-1, 1) for acos.
+
+    The derivative outside the range is zero. For a batch value that is finite but extreme, the batch is clamped instead.
+    """
+    return [*guarded(report, source, "clamp"), *settings(report, source), *winsorised(report, source)]
+
+
+def settings(report: Report, source: Source) -> list[Candidate]:
+    """A schedule that writes betas, momentum or eps into param_groups, held inside what the optimizer can use."""
+    if report.birth is None or report.birth.phase != "optimizer":
+        return []
+    out = []
+    for statement in hyper_statements(source):
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Subscript):
+            continue
+        key = getattr(statement.targets[0].slice, "value", None)
+        values = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
+        values = [v for v in values if not isinstance(v, (ast.Name, ast.Constant))] or values
+        if key in ("betas", "momentum", "alpha", "rho"):
+            edits = wraps.to_edits([wraps.clamp(source, v, "number", None, "0.999") for v in values])
+            out.append(Candidate("clamp", f"keep {key} below 1", source, edits, order=0.2))
+        elif key == "eps":
+            edits = wraps.to_edits([wraps.clamp(source, v, "number", "1e-8") for v in values])
+            out.append(Candidate("clamp", "keep eps above 0", source, edits, order=0.2))
+    return out
+
+
+def winsorised(report: Report, source: Source) -> list[Candidate]:
+    """Extreme values of the batch, cut at the top of the training loop."""
+    if not any(c.class_ in ("input-scale", "arithmetic-overflow", "bad-input") for c in report.causes[:3]):
+        return []
+    out = []
+    for loop in loops.training_loops(source):
+        if loop.whole:
+            continue
+        for i, bound in enumerate(("1e4", "1e2")):
+            lines = [f"{n} = {n}.clamp(-{bound}, {bound})" for n in loop.names]
+            edit = source.insert_before(loop.top, *lines)
+            if edit:
+                out.append(Candidate("clamp", f"keep the batch between -{bound} and {bound}", source, (edit,), order=1.5 + i))
+    return out + _targets(report, source)
+
+
+def _targets(report: Report, source: Source) -> list[Candidate]:
+    """The second argument of a loss that squares: one extreme target is enough to overflow it."""
+    out = []
+    for call in source.calls:
+        f = form(source, call)
+        if f.op in ("mse_loss", "smooth_l1_loss", "huber_loss") and len(f.args) > 1 and f.lib in ("torch", "module"):
+            edits = wraps.to_edits([wraps.clamp(source, f.args[1].node, "tensor", "-1e4", "1e4")])
+            out.append(Candidate("clamp", "keep the target of the loss between -1e4 and 1e4", source, edits, order=0.8))
+    return out

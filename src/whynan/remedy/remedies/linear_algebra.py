@@ -1,0 +1,46 @@
+"""add-jitter: a matrix that is singular, or whose eigenvalues coincide, moved a little."""
+
+from __future__ import annotations
+
+import ast
+
+from whynan.case.facts import Report
+from whynan.remedy import finder, wraps
+from whynan.remedy.candidate import Candidate
+from whynan.remedy.match import Match
+from whynan.remedy.registry import remedy
+from whynan.remedy.source import Source
+
+SOLVING = ("inv", "cholesky", "solve", "slogdet", "det", "inv_ex", "cholesky_ex", "solve_triangular", "lu", "lu_factor", "pinv", "lstsq", "matrix_power")
+SPECTRAL = ("svd", "eigh", "eig", "qr", "symeig", "svd_lowrank")
+
+
+@remedy("add-jitter", "add jitter to the matrix")
+def add_jitter(report: Report, source: Source) -> list[Candidate]:
+    """Add a small multiple of the identity before inv, cholesky, solve or logdet; distinct diagonal values before svd or eigh.
+
+    The derivative of singular vectors divides by the differences of squared singular values: equal ones need telling apart.
+    """
+    out = []
+    for site in finder.sites(source, report.birth) if report.birth else []:
+        f = site.form
+        if f.op not in SOLVING + SPECTRAL or not f.args or f.lib not in ("torch", "method") or site.distance >= 3:
+            continue
+        a = f.args[0]
+        for i, size in enumerate(("1e-6", "1e-3")):
+            text = jitter(source, a.node, size if f.op in SOLVING else ("1e-3", "1e-2")[i], f.op in SPECTRAL)
+            if text and Match(source, f).cheap(a.node):
+                edits = wraps.to_edits([wraps.plus(source, a.node, text)])
+                out.append(Candidate("add-jitter", "add jitter to the diagonal", source, edits, order=0.3 + i + 5 * site.distance))
+    return out
+
+
+def jitter(source: Source, node: ast.expr, size: str, distinct: bool) -> str | None:
+    """size * eye, or a diagonal of distinct values, of the shape, type and device of the matrix."""
+    if "\n" in source.segment(node):
+        return None
+    a = source.atom(node)
+    eye = f"{source.spell('torch.eye')}(*{a}.shape[-2:], dtype={a}.dtype, device={a}.device)"
+    if not distinct:
+        return f"{size} * {eye}"
+    return f"{size} * {eye} * {source.spell('torch.arange')}({a}.shape[-1], dtype={a}.dtype, device={a}.device)"

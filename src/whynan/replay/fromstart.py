@@ -1,0 +1,280 @@
+"""Questions that only a run from the start can answer, asked here (parent) and pursued here (re-run).
+
+- `origin`: a value was already non-finite when the failing iteration began, or came with its batch. The re-run keeps
+  the microscope on while the program sets itself up and while the batch in question is fetched, watches numpy's
+  floating-point errors, and says which line made it.
+- `watch`: a buffer or state entry went bad in some earlier step that no snapshot reaches. The re-run looks at that
+  tensor after every iteration and explains the one in which it turns.
+- `alarm`: no loop could be re-executed. The re-run puts the microscope on just before the failing step.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from whynan.case.facts import Birth, PathStep
+from whynan.case.serial import plain, record_from
+from whynan.replay.births import birth_from, path_from
+from whynan.replay.locate import Located
+from whynan.replay.names import Names, flatten, root_modules
+from whynan.replay.numpywatch import NumpyWatch
+from whynan.replay.rerun import Spare, answer
+from whynan.replay.scope import Scope
+from whynan.tensors.many import is_finite
+from whynan.watch.loops import LoopRun
+from whynan.watch.quarantine import no_side_effects
+from whynan.watch.sentinel import Seen
+from whynan.watch.suspicion import suspect
+from whynan.watch.watcher import Watcher
+
+# the parent asks -------------------------------------------------------------------------------------------------
+
+
+def entropy() -> dict[str, Any]:
+    """Random states that were seeded from the operating system at import and have to be the same in a re-run."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "random"):
+        return {}
+    kind, keys, position, has_gauss, cached = numpy.random.get_state()
+    return {"numpy": [kind, keys.tolist(), int(position), int(has_gauss), float(cached)]}
+
+
+def complete(located: Located, spare: Spare, watcher: Watcher, timeout: float) -> Located:
+    """Ask for the origin of a value that came in from outside of the re-executed iterations."""
+    if located.source is None or located.run is None:
+        if located.birth is None and located.reproduced == "no":
+            again = scope_again(located.seen, spare, watcher, timeout)
+            return again if again is not None else located
+        return located
+    goal = {
+        "kind": "origin",
+        "site": located.run.number,
+        "iteration": located.iteration,
+        "want": [located.source.kind, located.source.name],
+    }
+    reply = spare.rerun(goal, timeout)
+    if reply is not None and reply.get("found"):
+        return _merge(located, reply)
+    if located.source.kind not in ("item", "local"):
+        reply = spare.rerun({**goal, "kind": "watch"}, timeout)
+        if reply is not None and reply.get("found"):
+            return _merge(located, reply)
+    if located.birth is None:
+        located.birth = _entered(located, reply)
+    return located
+
+
+def scope_again(seen: Seen, spare: Spare | None, watcher: Watcher, timeout: float) -> Located | None:
+    """No loop could be re-executed: run again with the microscope on from just before step `seen.step`."""
+    if spare is None:
+        return None
+    reply = spare.rerun({"kind": "alarm", "step": seen.step, "backwards": watcher.sentinel.backwards, "what": seen.what}, timeout)
+    if reply is None or not reply.get("found"):
+        return None
+    return _merge(Located(seen, seen.step, reply.get("iteration") or seen.step, reproduced="rerun"), reply)
+
+
+def nothing_known(seen: Seen) -> Located:
+    located = Located(seen, seen.step, seen.step)
+    located.notes.append("the failing step could not be executed again: no loop of your code contains it")
+    return located
+
+
+def _merge(located: Located, reply: dict[str, Any]) -> Located:
+    located.notes += reply.get("notes", [])
+    located.reproduced = "rerun" if located.reproduced == "no" else located.reproduced
+    birth: Birth = record_from(Birth, reply["birth"])
+    before = located.birth
+    if before is not None and before.phase == "data":  # the batch's facts stay: rows, columns, element counts
+        birth = replace(birth, phase="data", step=before.step, iteration=before.iteration, tensor=before.tensor,
+                        rows=before.rows or birth.rows, note=before.note or birth.note)  # fmt: skip
+    located.birth = birth
+    located.path = tuple(record_from(PathStep, step) for step in reply.get("path", [])) + located.path
+    return located
+
+
+def _entered(located: Located, reply: dict[str, Any] | None) -> Birth:
+    """The best that can be said of a tensor that was non-finite before anything could be observed."""
+    from whynan.tensors.look import look
+
+    assert located.source is not None and located.source_tensor is not None
+    facts = look(located.source_tensor, located.source.name)
+    return Birth(
+        step=0,
+        iteration=0,
+        phase="init",
+        kind="nan" if facts.nan else "inf",
+        op=None,
+        module=located.source.module,
+        tensor=located.source.name,
+        outputs=(facts,),
+        note="already non-finite before the first step; the line that made it could not be observed",
+    )
+
+
+# the re-run pursues ----------------------------------------------------------------------------------------------
+
+
+def pursue(goal: dict[str, Any], watcher: Watcher, session: Any) -> None:
+    """Called right after torch was imported, in a re-run."""
+    no_side_effects().__enter__()
+    if "numpy" in goal and "numpy" in sys.modules:
+        kind, keys, position, has_gauss, cached = goal["numpy"]
+        numpy = sys.modules["numpy"]
+        numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), position, has_gauss, cached))
+    {"origin": _Origin, "watch": _Watch, "alarm": _Alarm}[goal["kind"]](goal, watcher)
+
+
+class _Origin:
+    """Observes set-up and one fetch, then follows the wanted tensor back."""
+
+    def __init__(self, goal: dict[str, Any], watcher: Watcher) -> None:
+        self.goal = goal
+        self.watcher = watcher
+        self.phase = "init"
+        self.numpy = NumpyWatch(watcher.is_user_file, lambda: self.phase)
+        self.scope = Scope(is_user_file=watcher.is_user_file, roots=None, phase=lambda: self.phase)
+        self.open = False
+        watcher.muted = True
+        watcher.hooks.on_backward = self._training_begins
+        watcher.loops.on_finished = self._finished
+        watcher.loops.on_yield = self._yielding
+        watcher.loops._training.add(goal["site"])
+        self._observe(True)
+
+    def _observe(self, on: bool) -> None:
+        if on != self.open:
+            self.open = on
+            self.scope.__enter__() if on else self.scope.__exit__(None, None, None)
+
+    def _training_begins(self) -> None:
+        if self.phase == "init":
+            self._observe(False)
+            self.phase = "training"
+
+    def _finished(self, run: LoopRun) -> bool:
+        if run.number == self.goal["site"] and run.iteration == self.goal["iteration"] - 1:
+            self.phase = "data"
+            self._observe(True)
+        return False
+
+    def _yielding(self, run: LoopRun) -> None:
+        if run.number != self.goal["site"] or run.iteration != self.goal["iteration"]:
+            return
+        self._observe(False)
+        kind, name = self.goal["want"]
+        names = Names(root_modules())
+        assert run.record is not None
+        variables = dict(run.frame.f_locals)
+        names.add_item(run.item, variables)
+        candidates: list[Tensor] = [t for _, t in flatten(run.item) if not is_finite(t)] if kind == "item" else []
+        if kind != "item":
+            candidates = [t for t in names.tensors() if (n := names.of(t)) and n.name == name and not is_finite(t)]
+        findings = [f for t in candidates if (f := self.scope.trace.births_reaching(t)) is not None and f.birth is not None]
+        if findings:
+            finding = min(findings, key=lambda f: f.birth.index)  # type: ignore[union-attr]
+            assert finding.birth is not None
+            known = names.of(candidates[0])
+            fetched = finding.birth.phase == "data"
+            step, iteration = (self.watcher.sentinel.steps, run.iteration) if fetched else (0, 0)
+            birth = birth_from(finding, self.scope.trace, step, iteration)
+            assert birth is not None
+            birth = replace(birth, tensor=name, module=known.module if known else None)
+            _found(self.goal, birth, path_from(finding, self.scope.trace))
+        event = self.numpy.culprit(candidates)
+        if event is not None:
+            _found(self.goal, replace(event, tensor=name, step=self.watcher.sentinel.steps), ())
+        answer(self.goal, {"found": False, "candidates": len(candidates)})
+
+
+class _Watch:
+    """Looks at one named tensor after every iteration; the normal investigation explains the iteration it turns in."""
+
+    def __init__(self, goal: dict[str, Any], watcher: Watcher) -> None:
+        self.kind, self.name = goal["want"]
+        self.tensor: Tensor | None = None
+        self.known_bad = False
+        watcher.extra = self.look
+
+    def look(self) -> Seen | None:
+        if self.tensor is None:
+            names = Names(root_modules())
+            self.tensor = next((t for t in names.tensors() if (n := names.of(t)) and n.name == self.name), None)
+            self.known_bad = self.tensor is not None and not is_finite(self.tensor)
+        if self.tensor is None or self.known_bad or is_finite(self.tensor):
+            return None
+        return Seen("buffer", self.name, "nan" if bool(torch.isnan(self.tensor).any()) else "inf", [self.tensor])
+
+
+class _Alarm:
+    """Microscope on from the end of step `step - 1` until the alarm comes again."""
+
+    current: _Alarm | None = None
+
+    def __init__(self, goal: dict[str, Any], watcher: Watcher) -> None:
+        _Alarm.current = self
+        self.goal = goal
+        self.watcher = watcher
+        self.scope = Scope(is_user_file=watcher.is_user_file, roots=lambda: root_modules(), phase=None)
+        self.open = False
+        self.marks: list[tuple[int, int]] = []
+        watcher.loops.optimizers_exist = False
+        watcher.loops.enabled = False  # nothing is re-executed here
+        watcher.sentinel.on_step = self._stepped
+        self._stepped()
+
+    def _stepped(self) -> None:
+        steps = self.watcher.sentinel.steps
+        self.marks.append((len(self.scope.trace.records), steps))
+        if steps >= self.goal["step"] and not self.open:
+            self.open = True
+            self.scope.__enter__()
+
+    def seen(self, seen: Seen) -> None:
+        if self.open:
+            self.scope.__exit__(None, None, None)
+        findings = [f for t in seen.tensors[:8] if (f := self.scope.trace.births_reaching(t)) is not None and f.birth]
+        if not findings:
+            answer(self.goal, {"found": False})
+        finding = min(findings, key=lambda f: f.birth.index)  # type: ignore[union-attr]
+        assert finding.birth is not None
+        step = next((s for first, s in reversed(self.marks) if first <= finding.birth.index), seen.step)
+        names = Names(root_modules())
+        birth = birth_from(finding, self.scope.trace, step, None, lambda t: _known(names, t))
+        assert birth is not None
+        _found(self.goal, birth, path_from(finding, self.scope.trace))
+
+
+def _known(names: Names, tensor: Tensor) -> str | None:
+    name = names.of(tensor)
+    return name.name if name is not None else None
+
+
+def alarm(goal: dict[str, Any], watcher: Watcher, seen: Seen) -> None:
+    """The sentinel of a re-run saw something outside of any loop."""
+    if _Alarm.current is not None:
+        _Alarm.current.seen(seen)
+
+
+def last_words(goal: dict[str, Any], watcher: Watcher, error: BaseException) -> None:
+    """The re-run program ended with an exception."""
+    seen = suspect(error, watcher.sentinel.steps)
+    if seen is not None and _Alarm.current is not None:
+        _Alarm.current.seen(seen)
+
+
+def found(goal: dict[str, Any], located: Located) -> None:
+    """The normal investigation of a re-run found something: that is the answer."""
+    if located.birth is None:
+        answer(goal, {"found": False})
+    else:
+        _found(goal, located.birth, located.path, notes=located.notes, iteration=located.iteration)
+
+
+def _found(goal: dict[str, Any], birth: Birth, path: tuple[PathStep, ...], **more: Any) -> None:
+    answer(goal, {"found": True, "birth": plain(birth), "path": [plain(step) for step in path], **more})

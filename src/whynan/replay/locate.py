@@ -1,0 +1,281 @@
+"""From an alarm to the birthplace: re-execute the iteration under the microscope, and go further back if need be.
+
+The answer is looked for in this order: a birth inside the re-executed iteration; a value that came in with the batch;
+a tensor that was already non-finite when the iteration began, which sends the search to earlier snapshots, and at last
+to a re-run of the program from its start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from whynan.case.facts import Birth, Elements, PathStep
+from whynan.replay.names import Name, Names, flatten, root_modules
+from whynan.replay.births import Finding, birth_from, path_from
+from whynan.replay.scope import Scope
+from whynan.replay.trace import Trace
+from whynan.tensors.look import look
+from whynan.tensors.many import is_finite, local_values
+from whynan.watch.attempts import Attempt, Outcome
+from whynan.watch.frames import read_locals
+from whynan.watch.loops import LoopRun
+from whynan.watch.sentinel import Seen
+from whynan.watch.snapshot import Snapshot
+from whynan.watch.suspicion import suspect
+from whynan.watch.watcher import Watcher
+
+DEEPEST = 8  # symptom tensors that are traced back, at most
+
+
+@dataclass
+class Located:
+    """Everything the re-execution found out; `birth` is None where it has to be looked for elsewhere."""
+
+    seen: Seen
+    step: int
+    iteration: int
+    birth: Birth | None = None
+    path: tuple[PathStep, ...] = ()
+    finding: Finding | None = None
+    trace: Trace | None = None
+    names: Names | None = None
+    source: Name | None = None  # the tensor that was non-finite before the search could begin
+    source_tensor: Tensor | None = None
+    snapshot: Snapshot | None = None
+    run: LoopRun | None = None
+    reproduced: str = "no"
+    benign: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+class Microscope:
+    """A scope that is put over several iterations and remembers which records belong to which step and iteration."""
+
+    def __init__(self, watcher: Watcher, roots: Any) -> None:
+        self.watcher = watcher
+        self.scope = Scope(is_user_file=watcher.is_user_file, roots=lambda: roots, phase=self._phase)
+        self.marks: list[tuple[int, int, int]] = []  # (first record, step, iteration)
+        self._fetching = False
+
+    def _phase(self) -> str | None:
+        return "data" if self.watcher.loops.fetching(sys._getframe(1)) else None
+
+    @contextlib.contextmanager
+    def over(self, run: LoopRun, index: int) -> Iterator[None]:
+        """Active while iteration `index` executes: eagerly, with backward on this thread."""
+        self.mark(run.first + index)
+        previous = self.watcher.sentinel.on_step
+        self.watcher.sentinel.on_step = lambda: self.mark(run.first + index)
+        try:
+            with self.scope:
+                yield
+        finally:
+            self.watcher.sentinel.on_step = previous
+
+    def mark(self, iteration: int) -> None:
+        self.marks.append((len(self.scope.trace.records), self.watcher.sentinel.steps, iteration))
+
+    def when(self, record_index: int) -> tuple[int, int]:
+        """(step, iteration) of a record."""
+        step, iteration = 0, 0
+        for first, s, i in self.marks:
+            if first <= record_index:
+                step, iteration = s, i
+        return step, iteration
+
+    def birth(self, finding: Finding, found: Located, batch: int | None) -> Birth | None:
+        assert finding.birth is not None
+        step, iteration = self.when(finding.birth.index)
+        return birth_from(finding, self.scope.trace, step, iteration, lambda t: _name(found, t), batch)
+
+
+def locate(run: LoopRun, seen: Seen, watcher: Watcher) -> Generator[Attempt, Outcome, Located]:
+    """Investigation part one: where. Yields attempts, returns what it found."""
+    assert run.record is not None
+    record = run.record
+    found = Located(seen, seen.step, run.iteration, run=run)
+    start = record.update_start(run.index)
+    snapshot = record.at_or_before(start) or record.at_or_before(run.index)
+    if snapshot is None:
+        return found
+    found.snapshot = snapshot
+    microscope = yield from _look(run, seen, watcher, found, snapshot, start)
+    if microscope is None:
+        return found
+    tensors = _suspects(found, run)
+    _trace_back(found, microscope, tensors, run)
+    earlier = _earlier_snapshot(found, run) if found.birth is None else None
+    if earlier is not None:
+        found.snapshot = earlier
+        microscope = yield from _look(run, seen, watcher, found, earlier, earlier.index)
+        if microscope is not None:
+            _trace_back(found, microscope, _suspects(found, run), run)
+    return found
+
+
+def _look(
+    run: LoopRun, seen: Seen, watcher: Watcher, found: Located, snapshot: Snapshot, start: int
+) -> Generator[Attempt, Outcome, Microscope | None]:
+    """Execute again from `snapshot`, with the microscope from iteration `start`; None if the symptom stayed away."""
+    roots = root_modules(snapshot.modules)
+    microscope = Microscope(watcher, roots)
+    before = [loss for count, _, loss in watcher.sentinel.history.loss if count > snapshot.backwards]
+    last = found.iteration - run.first
+
+    def around(index: int) -> contextlib.AbstractContextManager[Any]:
+        return microscope.over(run, index) if index >= start else contextlib.nullcontext()
+
+    outcome = yield Attempt(snapshot=snapshot, until=last, around=around)
+    again = _same_symptom(seen, outcome, run, watcher)
+    if again is None:
+        plain = yield Attempt(snapshot=snapshot, until=last)
+        if _same_symptom(seen, plain, run, watcher) is not None:
+            found.reproduced = "compiled only" if "torch._dynamo" in sys.modules else "unobserved only"
+        if outcome.lost:
+            found.notes.append(f"{len(outcome.lost)} large tensors written to by the step could not be put back")
+        return None
+    found.seen = again
+    found.step = again.step
+    after = [value for kind, _, value in outcome.fingerprints if kind == "loss"]
+    shared = min(len(before), len(after))
+    same = shared > 0 and all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(before, after, strict=False))
+    found.reproduced = "bitwise" if same else "eager"
+    names = Names(roots, snapshot.optimizers)
+    variables = read_locals(run.frame)
+    taped = run.record.taped(last) if run.record is not None else None
+    names.add_item(run.item, variables)
+    for value, _ in taped.nexts if taped is not None else ():
+        names.add_item(value, variables)
+    found.names, found.trace = names, microscope.scope.trace
+    return microscope
+
+
+def _same_symptom(seen: Seen, outcome: Outcome, run: LoopRun, watcher: Watcher) -> Seen | None:
+    """The alarm of the re-execution, if it is the one that is being explained."""
+    if outcome.symptom is not None:
+        return outcome.symptom if outcome.symptom.what == seen.what or seen.hard else None
+    if outcome.ended == "exception" and outcome.error is not None and seen.error is not None:
+        return suspect(outcome.error, seen.step)
+    if seen.what == "buffer" and all(not is_finite(t) for t in seen.tensors):
+        return seen
+    if seen.what == "output":
+        return replace(seen) if all(not is_finite(t) for t in seen.tensors) else None
+    if seen.what == "loss" and seen.name is not None:  # noticed by the program itself, which then left the loop
+        value = read_locals(run.frame).get(seen.name)
+        if isinstance(value, Tensor) and not is_finite(value):
+            return replace(seen, tensors=[value])
+    return None
+
+
+def _suspects(found: Located, run: LoopRun) -> list[Tensor]:
+    tensors = [t for t in found.seen.tensors if not is_finite(t)]
+    return tensors[:DEEPEST] or found.seen.tensors[:DEEPEST]
+
+
+def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], run: LoopRun) -> None:
+    """Follow the bad tensors to the earliest birth among them; else to what came in non-finite."""
+    trace = microscope.scope.trace
+    findings = [f for t in tensors if (f := trace.births_reaching(t)) is not None]
+    sources = [f for f in findings if f.source is not None]
+    born = [f for f in findings if f.birth is not None]
+    named = [(f, _known(found, f)) for f in sources]
+    entered = next(((f, n) for f, n in named if n is not None), named[0] if named else None)
+    if entered is not None and entered[1] is None and born:
+        entered = None  # a constant from Python, and a birth from it
+    if entered is not None:
+        found.finding, name = entered
+        found.source = name or Name("local", "a value made outside the iteration")
+        assert found.finding is not None and found.finding.source is not None
+        found.source_tensor = found.finding.source.tensor
+        found.path = path_from(found.finding, trace)
+        if found.source.kind in ("item", "local"):
+            found.birth = _from_the_batch(found, run)
+        return
+    if born:
+        found.finding = min(born, key=lambda f: f.birth.index)  # type: ignore[union-attr]
+        birth = found.finding.birth
+        assert birth is not None
+        found.birth = microscope.birth(found.finding, found, _batch_size(run.item))
+        found.path = path_from(found.finding, trace)
+        placed = found.finding.state == "placed"
+        found.benign = not found.seen.hard and placed and found.seen.what in ("buffer", "output")
+
+
+def _known(found: Located, finding: Finding) -> Name | None:
+    tensor = finding.source.tensor if finding.source is not None else None
+    return found.names.of(tensor) if found.names is not None and tensor is not None else None
+
+
+def _name(found: Located, tensor: Tensor) -> str | None:
+    name = found.names.of(tensor) if found.names is not None else None
+    return name.name if name is not None else None
+
+
+def _from_the_batch(found: Located, run: LoopRun) -> Birth:
+    """The bad value came with the batch: the line that takes it out of the loader, which rows, which columns."""
+    assert found.source_tensor is not None and found.source is not None
+    tensor = found.source_tensor
+    values = local_values(tensor)
+    bad = torch.zeros(0, tensor.dim(), dtype=torch.long) if values is None else (~torch.isfinite(values)).nonzero()
+    rows = tuple(sorted({int(i[0]) for i in bad[:10_000]})) if tensor.dim() else ()
+    facts = look(tensor, found.source.name)
+    site = run.site
+    taped = run.record.taped(found.iteration - run.first) if run.record is not None else None
+    note = None
+    if taped is not None and taped.indices is not None and rows and len(taped.indices) > rows[-1]:
+        chosen = ", ".join(str(taped.indices[r]) for r in rows[:8])
+        note = f"dataset sample{'s' if len(rows) > 1 else ''} {chosen}{', ...' if len(rows) > 8 else ''}"
+    columns = sorted({int(i[-1]) for i in bad[:10_000]}) if tensor.dim() > 1 else []
+    if columns and len(columns) <= 16:
+        note = (f"{note}, " if note else "") + f"column{'s' if len(columns) > 1 else ''} {', '.join(map(str, columns))}"
+    return Birth(
+        step=taped.steps if taped is not None else found.step,
+        iteration=found.iteration,
+        phase="data",
+        kind="nan" if facts.nan else "inf",
+        op=None,
+        file=site.file,
+        line=site.line,
+        source=site.source,
+        function=site.function,
+        tensor=found.source.name,
+        outputs=(facts,),
+        elements=Elements(
+            count=int(bad.shape[0]), total=tensor.numel(), first=tuple(tuple(map(int, i)) for i in bad[:5].tolist())
+        ),
+        rows=rows[:64],
+        note=note,
+    )
+
+
+def _earlier_snapshot(found: Located, run: LoopRun) -> Snapshot | None:
+    """The latest snapshot in which the source was still finite, if the tape reaches from there to here."""
+    assert run.record is not None
+    if found.source_tensor is None:
+        return None
+    storage = found.source_tensor.untyped_storage()._cdata
+    for snapshot in reversed(run.record.snapshots):
+        if found.snapshot is not None and snapshot.index >= found.snapshot.index:
+            continue
+        for entry in snapshot.entries.values():
+            with contextlib.suppress(RuntimeError, NotImplementedError):
+                if entry.alias.untyped_storage()._cdata == storage and entry.copy is not None and is_finite(entry.copy):
+                    complete = run.record.at_or_before(snapshot.index) is snapshot
+                    return snapshot if complete else None
+    return None
+
+
+def _batch_size(item: Any) -> int | None:
+    sizes = [t.shape[0] for _, t in flatten(item) if t.dim() > 0]
+    return max(set(sizes), key=sizes.count) if sizes else None
+
+
+__all__ = ["Located", "Microscope", "locate"]

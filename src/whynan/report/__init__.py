@@ -1,0 +1,44 @@
+"""Saying it: a report on the terminal and as a page. Reads the case, never torch.
+
+    show(report, case=folder)          on stderr; a healthy report prints nothing
+    save(report, base_dir, name)       a case folder, with its page
+
+rich and jinja2 are imported when something is to be said, not before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..case.facts import Report
+
+
+def show(report: Report, *, case: Path | None = None, color: str = "auto", next_command: str | None = None) -> None:
+    """Print the report on stderr. `case` is its folder, `next_command` what the last line tells to type."""
+    from .terminal import make_console, render
+
+    render(report, make_console(color), case=_relative(case) if case else None, next_command=next_command)
+
+
+def save(
+    report: Report,
+    base_dir: str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    fill: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write a case folder with report.json, report.html and the user's sources; see `case.folder.write_case`."""
+    from ..case.folder import write_case
+    from .page import page
+
+    return write_case(report, base_dir, name, page=page(report), fill=fill)
+
+
+def _relative(path: Path) -> Path:
+    """The path as a user would type it from here."""
+    try:
+        return path.absolute().relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path

@@ -1,0 +1,51 @@
+"""Which samples a batch consists of: the indices that the DataLoader drew for it."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import dataloader
+
+KEPT = 256  # batches per iterator; more than workers ever prefetch
+
+
+class DrawnIndices:
+    """Remembers, for each running DataLoader iterator, the indices in the order in which batches will come."""
+
+    def __init__(self) -> None:
+        self._drawn: weakref.WeakKeyDictionary[Any, tuple[int, deque[Any]]] = weakref.WeakKeyDictionary()
+        self._last: weakref.ref[Any] | None = None
+        self.undo = self._install()
+
+    def _install(self) -> Callable[[], None]:
+        base = dataloader._BaseDataLoaderIter
+        original = base._next_index
+        drawn = self
+
+        @functools.wraps(original)
+        def next_index(self: Any) -> Any:
+            indices = original(self)
+            count, kept = drawn._drawn.get(self) or (0, deque(maxlen=KEPT))
+            kept.append(indices)
+            drawn._drawn[self] = (count + 1, kept)
+            drawn._last = weakref.ref(self)
+            return indices
+
+        base._next_index = next_index  # type: ignore[method-assign]
+        return lambda: setattr(base, "_next_index", original)
+
+    def latest(self) -> list[int] | None:
+        """Dataset indices of the batch that was yielded last, if a map-style DataLoader yielded it."""
+        iterator = self._last() if self._last is not None else None
+        if iterator is None:
+            return None
+        count, kept = self._drawn.get(iterator) or (0, deque())
+        ahead = count - getattr(iterator, "_num_yielded", 0)  # batches that workers were asked for in advance
+        if not 0 <= ahead < len(kept):
+            return None
+        indices = kept[-1 - ahead]
+        return list(indices) if isinstance(indices, (list, tuple)) else [indices] if isinstance(indices, int) else None

@@ -1,0 +1,43 @@
+"""A short memory of numbers per step: losses, gradient and parameter norms, learning rates.
+
+Kept as python floats in bounded deques; non-finite values are stored as they are and ignored by the statistics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+LENGTH = 512  # steps
+
+
+class History:
+    """Series over the last `LENGTH` steps. Norms are 2-norms per tensor in the order of the optimizer's parameters."""
+
+    def __init__(self) -> None:
+        self.loss: deque[tuple[int, int, float]] = deque(maxlen=LENGTH)  # (backward calls so far, steps, loss)
+        self.grad_norms: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
+        self.param_norms: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
+        self.lr: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
+
+    def series(self, last: int = 200) -> dict[str, list[Any]]:
+        """Plain lists for the report: `step`, `loss`, `grad_norm`, `param_norm`, `lr`, over the last `last` entries."""
+        grads = list(self.grad_norms)[-last:]
+        params = list(self.param_norms)[-last:]
+        losses = list(self.loss)[-last:]
+        out: dict[str, list[Any]] = {
+            "loss_step": [s for _, s, _ in losses],
+            "loss": [v for _, _, v in losses],
+            "step": [s for s, _, _ in grads],
+            "grad_norm": [total(n) for _, _, n in grads],
+            "param_step": [s for s, _, _ in params],
+            "param_norm": [total(n) for _, _, n in params],
+            "lr": [max(v) if v else None for _, _, v in list(self.lr)[-last:]],
+        }
+        return {name: values for name, values in out.items() if values}
+
+
+def total(norms: list[float]) -> float:
+    """2-norm of a vector of 2-norms; overflow-safe."""
+    return math.hypot(*norms) if norms else 0.0

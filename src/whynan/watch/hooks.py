@@ -1,0 +1,106 @@
+"""The only file that registers anything in torch.
+
+Global optimizer hooks, a wrapper around `torch.autograd.backward` (which `Tensor.backward` calls), around the
+constructor of optimizers and around `GradScaler.scale` and `.step`. Nothing is registered on modules or on parameters:
+forward hooks cost a call per module and disturb `torch.compile`, gradient hooks disturb `torch.autograd.grad`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from whynan.watch.loops import LoopRuntime
+from whynan.watch.sentinel import Sentinel
+
+_fork_handlers: list[Callable[[], None]] = []
+
+
+class Hooks:
+    """Installs on construction; `remove` takes everything out again."""
+
+    def __init__(self, sentinel: Sentinel, loops: LoopRuntime) -> None:
+        self.sentinel = sentinel
+        self.loops = loops
+        self.active = True
+        self.on_backward: Callable[[], None] | None = None
+        self._undo: list[Callable[[], None]] = []
+        pre = register_optimizer_step_pre_hook(self._before_step)
+        post = register_optimizer_step_post_hook(self._after_step)
+        self._undo += [pre.remove, post.remove]
+        self._wrap(torch.autograd, "backward", self._backward)
+        self._wrap(torch.optim.Optimizer, "__init__", self._new_optimizer)
+        self._wrap(torch.amp.GradScaler, "scale", self._scale)
+        self._wrap(torch.amp.GradScaler, "_maybe_opt_step", self._maybe_opt_step)
+        if not _fork_handlers:
+            os.register_at_fork(after_in_child=lambda: [handler() for handler in _fork_handlers])
+        _fork_handlers.append(self._forked)
+
+    def remove(self) -> None:
+        self.active = False
+        for undo in reversed(self._undo):
+            undo()
+        self._undo.clear()
+        if self._forked in _fork_handlers:
+            _fork_handlers.remove(self._forked)
+
+    def _forked(self) -> None:
+        self.active = False
+        self.loops.forget()
+
+    def _wrap(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if not self.active or torch.compiler.is_compiling():
+                return original(*args, **kwargs)
+            return wrapper(original, *args, **kwargs)
+
+        setattr(owner, name, wrapped)
+        self._undo.append(lambda: setattr(owner, name, original))
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.active and not torch.compiler.is_compiling():
+            self.sentinel.before_step(optimizer, args, kwargs)
+
+    def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.active and not torch.compiler.is_compiling():
+            self.loops.stepped(sys._getframe(1))
+            self.sentinel.after_step(optimizer)
+
+    def _backward(self, original: Callable[..., Any], tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if self.on_backward is not None:
+            self.on_backward()
+        if tensors is not None:
+            if not self.loops.optimizers_exist:  # weights updated by hand: every backward counts as a step
+                self.loops.optimizers_exist = True
+                self.loops.stepped(sys._getframe(2))
+            tensors = [tensors] if isinstance(tensors, torch.Tensor) else list(tensors)
+            self.sentinel.backward(tensors)
+            return original(tensors, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    def _new_optimizer(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.loops.optimizers_exist = True
+        return original(*args, **kwargs)
+
+    def _scale(self, original: Callable[..., Any], scaler: Any, outputs: Any) -> Any:
+        result = original(scaler, outputs)
+        self.sentinel.scaled(result, outputs)
+        return result
+
+    def _maybe_opt_step(self, original: Callable[..., Any], scaler: Any, optimizer: Any, *args: Any, **kw: Any) -> Any:
+        before = self.sentinel.steps
+        result = original(scaler, optimizer, *args, **kw)
+        if self.sentinel.steps == before:
+            self.sentinel.scaler_skipped()
+        return result

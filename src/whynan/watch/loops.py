@@ -1,0 +1,235 @@
+"""What the rewritten loops of the user's code call at run time: the loop that can yield the same item again.
+
+Every `for` and `while` of the user's code draws its items from a generator of this file. Most loops never take an
+optimizer step and pay a flag test per iteration. The innermost loop on the call stack of an `optimizer.step()` is a
+training loop: from then on it has its state recorded (`Recorder`), and when something non-finite shows, the generator
+puts an earlier state back and yields the earlier item again, so that the user's own body executes the failing step
+once more, under whatever the investigation wants to be active.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from whynan.watch.attempts import Attempts, Investigator
+from whynan.watch.frames import callers
+from whynan.watch.recorder import Recorder
+from whynan.watch.signals import Rewind
+
+if TYPE_CHECKING:
+    from whynan.watch.source import LoopSite, SiteTable
+
+BARREN_ENTRIES = 20  # a loop entered this often without an optimizer step inside is left alone
+
+
+class LoopRun:
+    """One execution of one loop statement."""
+
+    __slots__ = ("site", "number", "frame", "index", "watched", "engaged", "done", "item", "record", "attempts",
+                 "fetching", "first")  # fmt: skip
+
+    def __init__(self, site: LoopSite, number: int, frame: FrameType, first: int) -> None:
+        self.site = site
+        self.number = number
+        self.frame = frame
+        self.first = first  # iterations of this loop statement before this execution of it
+        self.index = -1  # iteration of this run
+        self.watched = False  # state is recorded
+        self.engaged = False  # took an optimizer step: a training loop
+        self.done = False  # the condition of a while loop was false
+        self.fetching = True  # between the body and the next item
+        self.item: Any = None
+        self.record: Recorder | None = None
+        self.attempts: Attempts | None = None
+
+    @property
+    def iteration(self) -> int:
+        """Index over all executions of this loop statement, as a user counts batches."""
+        return self.first + self.index
+
+
+class LoopRuntime:
+    """Keeps the running loops, finds the training loop, and runs investigations in it."""
+
+    def __init__(self, sites: SiteTable, recorder: Callable[[LoopRun], Recorder]) -> None:
+        self.sites = sites
+        self.recorder = recorder
+        self.enabled = True
+        self.optimizers_exist = False
+        self.investigator: Investigator | None = None
+        self.on_exception: Callable[[LoopRun, BaseException], bool] = lambda run, exc: False
+        self.on_finished: Callable[[LoopRun], bool] = lambda run: False
+        self.on_leave: Callable[[LoopRun], bool] = lambda run: False
+        self.observer: Any = None  # told when an attempt begins and ends
+        self.on_yield: Callable[[LoopRun], None] = lambda run: None
+        self._thread = threading.get_ident()
+        self._active: dict[int, list[LoopRun]] = {}
+        self._barren: dict[int, int] = {}
+        self._total: dict[int, int] = {}
+        self._training: set[int] = set()
+
+    # what the rewritten code calls -----------------------------------------------------------------------------
+
+    def for_(self, iterable: Iterable[Any], site: int) -> Iterable[Any]:
+        if self._plain(site):
+            return iterable
+        return self._drive(iter(iterable), site, sys._getframe(1))
+
+    def while_(self, site: int) -> Iterable[Any]:
+        return self._drive(itertools.repeat(()), site, sys._getframe(1))
+
+    def done(self, site: int) -> None:
+        run = self._top(sys._getframe(1), site)
+        if run is not None:
+            run.done = True
+
+    def caught(self, site: int) -> bool:
+        """An exception left the body. True: the generator takes over (`continue`); False: it goes on its way."""
+        run = self._top(sys._getframe(1), site)
+        error = sys.exc_info()[1]
+        if run is None or not run.watched or error is None:
+            return False
+        if isinstance(error, Rewind):
+            return error.run is run
+        if run.attempts is not None:
+            return run.attempts.failed(error)
+        return isinstance(error, (Exception, SystemExit)) and self.on_exception(run, error)
+
+    def leave(self, *sites: int) -> None:
+        """A `break` or `return` is about to leave these loops of one frame, innermost first."""
+        frame = sys._getframe(1)
+        for site in sites:
+            run = self._top(frame, site, anywhere=True)
+            if run is not None and run.watched:
+                if run.attempts is not None:
+                    run.attempts.left()
+                    raise Rewind(run)
+                if self.on_leave(run):
+                    raise Rewind(run)
+
+    def next_(self, *args: Any) -> Any:
+        """`next(...)` in user code: what it gave is taped, and played back when the iteration is executed again."""
+        for run in self.enclosing(sys._getframe(1)):
+            if run.watched and not run.fetching:
+                if run.attempts is not None:
+                    return run.attempts.replayed_next(args)
+                if run.record is not None:
+                    return run.record.taped_next(args)
+                break
+        return next(*args)
+
+    # finding loops ---------------------------------------------------------------------------------------------
+
+    def enclosing(self, frame: FrameType | None) -> Iterator[LoopRun]:
+        """The running loops whose body is on the call stack of `frame`, innermost first."""
+        for caller in callers(frame):
+            runs = self._active.get(id(caller))
+            if runs:
+                yield from reversed(runs)
+
+    def stepped(self, frame: FrameType | None) -> None:
+        """An optimizer step was completed under `frame`: the innermost loop around it is a training loop."""
+        run = next(self.enclosing(frame), None)
+        if run is None or run.attempts is not None:
+            return
+        if not run.engaged:
+            run.engaged = True
+            self._training.add(run.number)
+            if run.record is None:
+                self._watch(run)
+        if run.record is not None:
+            run.record.stepped(run.index)
+
+    def fetching(self, frame: FrameType | None) -> bool:
+        """Is code under `frame` running because a training loop asks for its next item?"""
+        return any(run.fetching and run.number in self._training for run in self.enclosing(frame))
+
+    def forget(self) -> None:
+        """In a forked child: the loops go on, unobserved."""
+        self.enabled = False
+        for runs in self._active.values():
+            for run in runs:
+                run.watched = False
+
+    # the generator ---------------------------------------------------------------------------------------------
+
+    def _drive(self, iterator: Iterator[Any], site: int, frame: FrameType) -> Iterator[Any]:
+        run = LoopRun(self.sites[site], site, frame, self._total.get(site, 0))
+        runs = self._active.setdefault(id(frame), [])
+        runs.append(run)
+        if self.enabled and (site in self._training or (self.optimizers_exist and self._promising(site))):
+            self._watch(run)
+        try:
+            for item in iterator:
+                run.index += 1
+                if run.watched:
+                    assert run.record is not None
+                    run.item = item
+                    run.record.begin(run, item)
+                    run.fetching = False
+                    self.on_yield(run)
+                    yield item
+                    while run.watched and self._again(run, iterator):
+                        yield run.item
+                    run.fetching = True
+                else:
+                    run.fetching = False
+                    yield item
+                    run.fetching = True
+                if run.done:
+                    return
+        finally:
+            self._total[site] = run.first + run.index + 1
+            if run in runs:
+                runs.remove(run)
+            if not runs:
+                self._active.pop(id(frame), None)
+            if not run.engaged and site not in self._training:
+                self._barren[site] = self._barren.get(site, 0) + 1
+            if run.attempts is not None:
+                run.attempts.abandon()
+            run.record = run.item = None
+
+    def _again(self, run: LoopRun, iterator: Iterator[Any]) -> bool:
+        """After the body: does the investigation want it executed again, with `run.item`?"""
+        if run.attempts is None:
+            if not self.on_finished(run):
+                self._reconsider(run)
+                return False
+            assert self.investigator is not None
+            run.attempts = Attempts(run, iterator, self.investigator, self.observer)
+            return run.attempts.start()
+        return run.attempts.advance()
+
+    def _reconsider(self, run: LoopRun) -> None:
+        # Gradient accumulation: the first step may come many iterations later, so the first snapshot is kept a while
+        if not run.engaged and run.index >= 63:
+            run.watched, run.record = False, None
+
+    def _watch(self, run: LoopRun) -> None:
+        run.watched = True
+        run.record = self.recorder(run)
+
+    def _promising(self, site: int) -> bool:
+        return self._barren.get(site, 0) < 2
+
+    def _plain(self, site: int) -> bool:
+        if sys.modules["torch"].compiler.is_compiling() if "torch" in sys.modules else False:
+            return True
+        if not self.enabled or threading.get_ident() != self._thread:
+            return True
+        return self._barren.get(site, 0) >= BARREN_ENTRIES and site not in self._training
+
+    def _top(self, frame: FrameType, site: int, anywhere: bool = False) -> LoopRun | None:
+        runs = self._active.get(id(frame))
+        if not runs:
+            return None
+        for run in reversed(runs) if anywhere else runs[-1:]:
+            if run.number == site:
+                return run
+        return None

@@ -1,0 +1,220 @@
+"""The always-on look: the loss when `backward` is called, gradients before a step, parameters and state after it.
+
+What it sees goes to one function (`alarm`). It alarms on what would hurt training, and looks twice before: a norm that
+overflowed on finite values is none, a step that GradScaler skips is none, an infinite trial point of a line search is
+none, and a tensor that was infinite from the beginning is only an alarm once it turns into NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from whynan.tensors.many import is_finite, local_values, norms
+from whynan.watch.history import History
+
+SKIPPED_IN_A_ROW = 50  # GradScaler halves its scale with every skip: 2**-50 leaves no scale to search
+
+
+@dataclass
+class Seen:
+    """One alarm: what, which tensor (by name as far as known), its value, and the tensors to trace back from."""
+
+    what: str
+    name: str | None
+    value: str
+    tensors: list[Tensor] = field(default_factory=list)
+    step: int = 0
+    hard: bool = True  # certain to hurt; a soft one is looked at again under the microscope
+    error: BaseException | None = None
+    owner: Tensor | None = None  # the parameter that a gradient or a state entry belongs to
+
+
+class Sentinel:
+    """Counts steps, keeps the history, and calls `alarm` with what it sees."""
+
+    def __init__(self, alarm: Callable[[Seen], None]) -> None:
+        self.alarm = alarm
+        self.steps = 0
+        self.backwards = 0
+        self.history = History()
+        self.recording = True  # off while an iteration is executed again
+        self.seconds = 0.0
+        self.on_step: Callable[[], None] = lambda: None
+        self.probe: list[Any] | None = None  # collects fingerprints during a re-execution
+        self._nonfinite: dict[int, tuple[Tensor, bool]] = {}  # tensors that are known to be so, and "is NaN"
+        self._known: set[int] = set()  # optimizers seen
+        self._line_search = 0
+        self._scaled: dict[int, tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = {}
+        self._skips = 0
+
+    # events ----------------------------------------------------------------------------------------------------
+
+    def backward(self, tensors: Iterable[Any]) -> None:
+        """`torch.autograd.backward(tensors)` is about to run."""
+        start = time.perf_counter()
+        self.backwards += 1
+        seen = None
+        for t in tensors:
+            values = local_values(t) if isinstance(t, Tensor) else None
+            if values is None:
+                continue
+            original = self._unscaled(t)
+            if original is not None:
+                values = local_values(original)
+                t = original
+            if values is None:
+                continue
+            value = values.item() if values.numel() == 1 else (0.0 if is_finite(values) else float("nan"))
+            if values.numel() == 1:
+                self._note("loss", value)
+            if not math.isfinite(value) and seen is None and not self._line_search:
+                seen = Seen("loss", None, _word(value), [t], self.steps)
+        self.seconds += time.perf_counter() - start
+        if seen is not None:
+            self.alarm(seen)
+
+    def before_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        start = time.perf_counter()
+        self._skips = 0
+        params = _params(optimizer)
+        if id(optimizer) not in self._known:
+            self._known.add(id(optimizer))
+            self._baseline(params)
+        seen = None
+        if len(args) > 1 and args[1] is not None or kwargs.get("closure") is not None:
+            self._line_search += isinstance(optimizer, torch.optim.LBFGS)  # gradients do not exist yet
+        elif not self._skipped_on_device(optimizer):
+            owners = [p for p in params if p.grad is not None]
+            grads = [p.grad for p in owners]
+            sizes = norms(grads)  # type: ignore[arg-type]
+            self._note("grad", id(optimizer), sizes)
+            if not math.isfinite(sum(sizes)):
+                seen = self._first(grads, owners, sizes, "gradient")  # type: ignore[arg-type]
+        if self.recording:
+            self.history.lr.append((self.steps, id(optimizer), [float(g.get("lr", 0.0)) for g in optimizer.param_groups]))
+        self.seconds += time.perf_counter() - start
+        if seen is not None:
+            self.alarm(seen)
+
+    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        start = time.perf_counter()
+        if isinstance(optimizer, torch.optim.LBFGS):
+            self._line_search = max(0, self._line_search - 1)
+        params = _params(optimizer)
+        tensors, owners, count = list(params), list(params), len(params)
+        for p in params:
+            state = optimizer.state.get(p)
+            if state:
+                for key, value in state.items():
+                    if isinstance(value, Tensor) and key != "step" and value.is_floating_point():
+                        tensors.append(value)
+                        owners.append(p)
+        sizes = norms(tensors)
+        self._note("param", id(optimizer), sizes[:count])
+        seen = None
+        if not math.isfinite(sum(sizes)):
+            seen = self._first(tensors[:count], params, sizes[:count], "parameter") or self._first(
+                tensors[count:], owners[count:], sizes[count:], "state", optimizer
+            )
+        self.steps += 1
+        self.on_step()
+        self.seconds += time.perf_counter() - start
+        if seen is not None:
+            seen.step = self.steps - 1
+            self.alarm(seen)
+
+    def buffers(self, modules: Iterable[torch.nn.Module]) -> Seen | None:
+        """Between two iterations: did a buffer turn non-finite that was not?"""
+        tensors = [b for m in modules for b in m._buffers.values() if b is not None and b.is_floating_point()]
+        sizes = norms(tensors)
+        if math.isfinite(sum(sizes)):
+            return None
+        seen = self._first(tensors, tensors, sizes, "buffer")
+        if seen is not None:
+            seen.hard = False
+        return seen
+
+    def scaled(self, output: Any, original: Any) -> None:
+        """GradScaler multiplied a loss: judge the loss, not the product."""
+        if isinstance(output, Tensor) and isinstance(original, Tensor):
+            self._scaled = {id(output): (weakref.ref(output), weakref.ref(original))}
+
+    def scaler_skipped(self) -> None:
+        """GradScaler skipped a step. That is its search for a scale, unless it never finds one."""
+        self._skips += 1
+        if self._skips == SKIPPED_IN_A_ROW:
+            self.alarm(Seen("gradient", None, "inf", [], self.steps, hard=False))
+
+    def reset(self) -> None:
+        """Forget what is only meaningful within one execution of an iteration."""
+        self._line_search = self._skips = 0
+        self._scaled = {}
+
+    def accept(self, tensors: Iterable[Tensor]) -> None:
+        """These are non-finite on purpose."""
+        for t in tensors:
+            values = local_values(t)
+            self._nonfinite[id(t)] = (t, values is not None and bool(torch.isnan(values).any()))
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _note(self, kind: str, *what: Any) -> None:
+        if self.probe is not None:
+            self.probe.append((kind, self.steps, what[-1]))
+        if self.recording:
+            if kind == "loss":
+                self.history.loss.append((self.backwards, self.steps, what[0]))
+            elif kind == "grad":
+                self.history.grad_norms.append((self.steps, what[0], what[1]))
+            else:
+                self.history.param_norms.append((self.steps, what[0], what[1]))
+
+    def _baseline(self, params: list[Tensor]) -> None:
+        self.accept(p for p, size in zip(params, norms(params), strict=True) if not math.isfinite(size) and not is_finite(p))
+
+    def _first(
+        self, tensors: list[Tensor], owners: list[Tensor], sizes: list[float], what: str, optimizer: Any = None
+    ) -> Seen | None:
+        bad = []
+        for t, owner, size in zip(tensors, owners, sizes, strict=True):
+            if math.isfinite(size) or self._accepted(t, size) or is_finite(t):
+                continue
+            bad.append((t, owner))
+        if not bad:
+            return None
+        tensor, owner = bad[0]
+        values = local_values(tensor)
+        assert values is not None
+        key = next((k for k, v in optimizer.state[owner].items() if v is tensor), None) if optimizer else None
+        seen = Seen(what, key, "nan" if bool(torch.isnan(values).any()) else "inf", [t for t, _ in bad], self.steps)
+        seen.owner = owner
+        return seen
+
+    def _accepted(self, tensor: Tensor, size: float) -> bool:
+        known = self._nonfinite.get(id(tensor))
+        return known is not None and known[0] is tensor and (known[1] or not math.isnan(size))
+
+    def _unscaled(self, tensor: Tensor) -> Tensor | None:
+        pair = self._scaled.get(id(tensor))
+        return pair[1]() if pair is not None and pair[0]() is tensor else None
+
+    @staticmethod
+    def _skipped_on_device(optimizer: torch.optim.Optimizer) -> bool:
+        found = getattr(optimizer, "found_inf", None)
+        return isinstance(found, Tensor) and bool(found.item())
+
+
+def _params(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _word(value: float) -> str:
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

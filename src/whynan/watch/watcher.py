@@ -1,0 +1,135 @@
+"""Puts the always-on part together: loops, snapshots, sentinel and hooks, and who is asked when something shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from whynan.watch.attempts import Attempt, Attempts, Investigator, Outcome
+from whynan.watch.dataloader import DrawnIndices
+from whynan.watch.frames import read_locals
+from whynan.watch.hooks import Hooks
+from whynan.watch.loops import LoopRun, LoopRuntime
+from whynan.watch.recorder import Recorder
+from whynan.watch.sentinel import Seen, Sentinel
+from whynan.watch.signals import Rewind
+from whynan.watch.snapshot import Snapshotter
+from whynan.watch.suspicion import suspect, suspect_leaving
+
+if TYPE_CHECKING:
+    from whynan.watch.source import SiteTable
+
+
+class Watcher:
+    """One watched program. `investigator` explains in the user's loop; `fallback` where no loop can be re-executed."""
+
+    def __init__(
+        self, sites: SiteTable, is_user_file: Callable[[str], bool], *, share: float = 0.03, memory_mb: float = 512
+    ) -> None:
+        self.is_user_file = is_user_file
+        self.share = share
+        self.memory = int(memory_mb * (1 << 20))
+        self.sentinel = Sentinel(self.alarm)
+        self.snapshotter = Snapshotter(is_user_file)
+        self.loops = LoopRuntime(sites, self._new_recorder)
+        self.loops.on_exception = self._on_exception
+        self.loops.on_finished = self._on_finished
+        self.loops.on_leave = self._on_leave
+        self.loops.observer = self
+        self.fallback: Callable[[Seen], None] = lambda seen: None
+        self.pending: tuple[LoopRun, Seen] | None = None
+        self.muted = False  # after the explanation: let the program end in peace
+        self.extra: Callable[[], Seen | None] | None = None  # one more look between two iterations
+        self.drawn = DrawnIndices()
+        self.hooks = Hooks(self.sentinel, self.loops)
+        self._live: tuple[int, int] | None = None
+
+    def explain_with(self, investigator: Investigator) -> None:
+        self.loops.investigator = investigator
+
+    def remove(self) -> None:
+        self.hooks.remove()
+        self.drawn.undo()
+        self.loops.forget()
+
+    # alarms ----------------------------------------------------------------------------------------------------
+
+    def alarm(self, seen: Seen) -> None:
+        attempts = Attempts.current
+        if attempts is not None:
+            if attempts.symptom(seen):
+                raise Rewind(attempts.run)
+            return
+        if self.muted or self.pending is not None:
+            return
+        for run in self.loops.enclosing(sys._getframe(1)):
+            if run.watched and run.record is not None and run.record.snapshots:
+                self.pending = (run, seen)
+                if seen.hard:
+                    raise Rewind(run)
+                return
+        self.fallback(seen)
+
+    def _on_finished(self, run: LoopRun) -> bool:
+        if self.muted:
+            return False
+        if self.pending is None and run.engaged and run.record is not None and run.record.snapshots:
+            seen = self.sentinel.buffers(run.record.snapshots[-1].modules)
+            if seen is None and self.extra is not None:
+                seen = self.extra()
+            if seen is not None:
+                self.pending = (run, seen)
+        return self.pending is not None and self.pending[0] is run
+
+    def _on_exception(self, run: LoopRun, error: BaseException) -> bool:
+        if self.muted or run.record is None or not run.record.snapshots:
+            return False
+        if self.pending is None or self.pending[0] is not run:
+            seen = suspect(error, self.sentinel.steps)
+            if seen is None:
+                return False
+            self.pending = (run, seen)
+        run.record.pending_error = error
+        return True
+
+    def _on_leave(self, run: LoopRun) -> bool:
+        if self.muted or run.record is None or not run.record.snapshots:
+            return False
+        if self.pending is None:
+            seen = suspect_leaving(run.record.snapshots[-1].locals, read_locals(run.frame), self.sentinel.steps)
+            if seen is not None:
+                self.pending = (run, seen)
+        return self.pending is not None and self.pending[0] is run
+
+    # re-execution ----------------------------------------------------------------------------------------------
+
+    def attempt_begins(self, attempt: Attempt) -> None:
+        sentinel = self.sentinel
+        if self._live is None:
+            self._live = (sentinel.steps, sentinel.backwards)
+        sentinel.steps, sentinel.backwards = attempt.snapshot.steps, attempt.snapshot.backwards
+        sentinel.recording, sentinel.probe = False, []
+        sentinel.reset()
+
+    def attempt_ends(self, outcome: Outcome) -> None:
+        sentinel = self.sentinel
+        outcome.fingerprints = sentinel.probe or []
+        sentinel.recording, sentinel.probe = True, None
+        if self._live is not None:
+            sentinel.steps, sentinel.backwards = self._live
+            self._live = None
+
+    def _new_recorder(self, run: LoopRun) -> Recorder:
+        def spend(seconds: float) -> None:
+            self.sentinel.seconds += seconds
+
+        return Recorder(
+            self.snapshotter,
+            lambda: self.sentinel.steps,
+            share=self.share,
+            memory=self.memory,
+            backwards=lambda: self.sentinel.backwards,
+            spend=spend,
+            indices=self.drawn.latest,
+        )
