@@ -79,7 +79,7 @@ def load(
     start: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
-    """The settings in force. `command_line` holds only what was given; `start` is where pyproject.toml is looked for."""
+    """The settings in force. `command_line` holds only what was given; pyproject.toml is looked for from `start` up."""
     values = from_pyproject(Path.cwd() if start is None else start)
     values |= from_environment(os.environ if environ is None else environ)
     values |= {name: _checked(name, value, f"argument {name}") for name, value in (command_line or {}).items()}

@@ -1,4 +1,6 @@
-"""What whynan raises. The command line catches `WhynanError` once, prints it without a traceback, and exits with `exit_status`.
+"""What whynan raises.
+
+The command line catches `WhynanError` once, prints it without a traceback, and exits with its `exit_status`.
 
     WhynanError                 status 2
     ├── UsageError              2   a command line, a setting or an argument that cannot be meant

@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,7 @@ from whynan.case.facts import Report, Run, Symptom
 from whynan.config import Config
 from whynan.watch import importing, inert
 from whynan.watch.script import Outcome as Ended
-from whynan.watch.script import die_by_sigint, run_module, run_script
+from whynan.watch.script import clean_tracebacks, die_by_sigint, run_module, run_script
 from whynan.watch.signals import Stop
 from whynan.watch.source import NAMES, SiteTable
 from whynan.watch.userfiles import is_user_file
@@ -64,6 +64,7 @@ class Session:
         self.started = time.perf_counter()
         self.folder = os.getcwd()
         self.case: Path | None = None
+        self.ended = False  # the program is over, its traceback is printed
 
     # the program -----------------------------------------------------------------------------------------------
 
@@ -125,6 +126,7 @@ class Session:
     def _end(self, outcome: Ended) -> int:
         if not isinstance(outcome.exception, Stop):
             outcome.print_traceback()
+            self.ended = True
             if self.report is None and self.watcher is not None and not isinstance(outcome.exception, KeyboardInterrupt):
                 self._last_look(outcome)
         status = 3 if self.report is not None else outcome.status
@@ -140,6 +142,7 @@ class Session:
 
     def _last_look(self, outcome: Ended) -> None:
         """The program is over. Did it die of non-finite values outside of any loop, or only evaluate and yield them?"""
+        from whynan.watch.sentinel import Seen
         from whynan.watch.suspicion import suspect
 
         assert self.watcher is not None
@@ -149,6 +152,8 @@ class Session:
             seen = suspect(outcome.exception, self.watcher.sentinel.steps)
             if seen is not None:
                 self._no_loop(seen, stop=False)
+        elif self.watcher.hooks.evaluation.bad is not None and not self.watcher.sentinel.backwards:
+            self._no_loop(Seen("output", self.watcher.hooks.evaluation.module, "nan", [], hard=False), stop=False)
 
     # the investigation -----------------------------------------------------------------------------------------
 
@@ -159,7 +164,6 @@ class Session:
         watcher = self.watcher
         assert watcher is not None and watcher.pending is not None
         seen = watcher.pending[1]
-        begun = time.perf_counter()
         located = yield from locate(run, seen, watcher)
         if located.benign or (located.birth is None and located.source is None and not seen.hard):
             watcher.sentinel.accept(seen.tensors)
@@ -171,8 +175,7 @@ class Session:
             found(self.goal, located)
         located = self._look_from_the_start(located)
         report = self._report(located, seen)
-        yield from ()
-        self._present(report, located, time.perf_counter() - begun)
+        self._present(report, located)
         watcher.muted, watcher.pending = True, None
         return True
 
@@ -180,7 +183,7 @@ class Session:
         """Where the iteration alone could not tell where the value was born, run the program again."""
         from whynan.replay import fromstart
 
-        if self.spare is None:
+        if self.spare is None or self.watcher is None:
             return located
         return fromstart.complete(located, self.spare, self.watcher, timeout=self._patience())
 
@@ -205,7 +208,7 @@ class Session:
                 return
             located = fromstart.nothing_known(seen)
         watcher.muted, watcher.pending = True, None
-        self._present(self._report(located, seen), located, 0.0)
+        self._present(self._report(located, seen), located)
         if stop:
             raise Stop
 
@@ -247,11 +250,14 @@ class Session:
             world_size=int(os.environ.get("WORLD_SIZE", "1") or 1),
         )
 
-    def _present(self, report: Report, located: Any, seconds: float) -> None:
-        self.report = replace(report)
+    def _present(self, report: Report, located: Located) -> None:
+        self.report = report
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+        if located.seen.error is not None and not self.ended:  # the traceback that python would have printed
+            clean_tracebacks(located.seen.error)
+            Ended(located.seen.error, 1).print_traceback()
         from whynan import report as reports
 
         if self.config.case:

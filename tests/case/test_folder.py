@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from messages.reports import complete
 
+from messages.reports import complete
 from whynan.case.facts import Report, Run
 from whynan.case.folder import dump_report, load_report, read_case, source_name, write_case
 from whynan.errors import CaseError

@@ -7,10 +7,10 @@ import math
 from typing import Any
 
 import pytest
-from case.strategies import REPORTS
 from hypothesis import HealthCheck, given, settings
-from messages.reports import ALL, complete
 
+from case.strategies import REPORTS
+from messages.reports import ALL, complete
 from whynan.case import schema, serial, strict_json
 from whynan.case.facts import Report, Run
 from whynan.errors import CaseError

@@ -77,8 +77,20 @@ def test_every_option_reaches_the_configuration(session: list[Any]) -> None:
         "--watch-only --quiet --color never train.py".split()
     )
     config = session[0][1]
-    assert (config.html, config.case, config.cases_dir, config.why_budget, config.fix_budget) == ("p.html", False, "c", 1.0, 2.5)
-    assert (config.fixes, config.apply, config.fix, config.watch_only, config.quiet) == (False, True, "continue", True, True)
+    assert (config.html, config.case, config.cases_dir, config.why_budget, config.fix_budget) == (
+        "p.html",
+        False,
+        "c",
+        1.0,
+        2.5,
+    )
+    assert (config.fixes, config.apply, config.fix, config.watch_only, config.quiet) == (
+        False,
+        True,
+        "continue",
+        True,
+        True,
+    )
     assert config.color == "never"
 
 

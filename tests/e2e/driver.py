@@ -1,4 +1,4 @@
-"""Run a script through `whynan.watch.script` with loops rewritten and nobody watching: `driver.py [-m] NAME ARGV...`."""
+"""Run a script with its loops rewritten and nobody watching: `driver.py [-m] NAME ARGV...`."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+
 from e2e.programs import PROGRAMS, Program
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -34,18 +36,19 @@ def write(files: dict[str, str | bytes], folder: Path) -> None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def run(command: list[str], program: Program, folder: Path, **more: object) -> Ended:
+def run(command: list[str], program: Program, folder: Path, **more: Any) -> Ended:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "WHYNAN"))}
     search = [str(SOURCE)]
     if "PYTHONPATH" in program.environment:
         search.append(program.environment["PYTHONPATH"])
     environment |= {"OMP_NUM_THREADS": "1", **program.environment, "PYTHONPATH": os.pathsep.join(search)}
-    options: dict[str, object] = {"input": program.stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
-    ended = subprocess.run([sys.executable, *command], cwd=folder, env=environment, timeout=60, **options)  # type: ignore[call-overload]
-    return ended.returncode, *(re.sub(rb"0x[0-9a-f]{6,}", b"0x...", text or b"") for text in (ended.stdout, ended.stderr))
+    options: dict[str, Any] = {"input": program.stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+    ended = subprocess.run([sys.executable, *command], cwd=folder, env=environment, timeout=60, **options)
+    output, errors = (re.sub(rb"0x[0-9a-f]{6,}", b"0x...", text or b"") for text in (ended.stdout, ended.stderr))
+    return ended.returncode, output, errors
 
 
-def compare(program: Program, folder: Path, **more: object) -> Ended:
+def compare(program: Program, folder: Path, **more: Any) -> Ended:
     plain = run([*program.arguments], program, folder, **more)
     write(program.files, folder)  # a program may have changed its own files
     watched = run([*WATCHED, *program.arguments], program, folder, **more)

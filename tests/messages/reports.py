@@ -41,7 +41,9 @@ def complete() -> Report:
     ops = ("aten::addmm", "aten::relu", "aten::dropout", "aten::addmm", "aten::squeeze", "aten::sub", "aten::pow")
     return Report(
         verdict="nonfinite",
-        run=Run(script="train.py", python="3.12.3", torch="2.13.0", device="cpu", steps=168, seconds=4.21, overhead=0.05),
+        run=Run(
+            script="train.py", python="3.12.3", torch="2.13.0", device="cpu", steps=168, seconds=4.21, overhead=0.05
+        ),
         symptom=Symptom(step=33, iteration=33, what="loss", value="nan"),
         birth=Birth(
             step=33,
@@ -93,7 +95,9 @@ def complete() -> Report:
                     ),
                 ),
             ),
-            Cause(class_="indexing-or-padding", level="supported", score=0.4, summary="A length of 0 reached the model."),
+            Cause(
+                class_="indexing-or-padding", level="supported", score=0.4, summary="A length of 0 reached the model."
+            ),
         ),
         remedies=(
             Remedy(
@@ -119,7 +123,9 @@ def sparse() -> Report:
     return Report(
         verdict="nonfinite",
         run=Run(script="loop.py", steps=12, seconds=0.4),
-        symptom=Symptom(step=11, iteration=None, what="gradient", name="encoder.layers.0.self_attn.in_proj_weight", value="inf"),
+        symptom=Symptom(
+            step=11, iteration=None, what="gradient", name="encoder.layers.0.self_attn.in_proj_weight", value="inf"
+        ),
         notes=("The loop could not be executed again: it reads from a socket.",),
     )
 

@@ -1,4 +1,7 @@
-"""The printed text of three reports, kept line by line. After a change on purpose: WHYNAN_INTERNAL_SNAPSHOTS=write make test."""
+"""The printed text of three reports, kept line by line.
+
+After a change on purpose: WHYNAN_INTERNAL_SNAPSHOTS=write make test ARGS=tests/messages
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import os
 from pathlib import Path
 
 import pytest
-from messages.reports import ALL
 from rich.console import Console
 
+from messages.reports import ALL
 from whynan.report.terminal import render
 
 HERE = Path(__file__).parent / "snapshots"

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a row is read best on few lines)
 """Source snippets and the patch expected for each: (name, cause, op, phase, failing text, snippet, expected added lines).
 
 The failing text is looked up in the snippet to get the line of the birth. The expected lines are those of the FIRST

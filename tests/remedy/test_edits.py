@@ -25,7 +25,11 @@ TEXTS = {
 @pytest.mark.parametrize("tool", ["own", "patch", "git"])
 def test_diff_applies(name, tool, tmp_path):
     before = TEXTS[name]
-    after = before.replace("b", "B\nB2" if name != "crlf" else "B\r\nB2", 1) if "b" in before else before.replace("line 40", "LINE 40").replace("line 3\n", "")
+    after = (
+        before.replace("b", "B\nB2" if name != "crlf" else "B\r\nB2", 1)
+        if "b" in before
+        else before.replace("line 40", "LINE 40").replace("line 3\n", "")
+    )
     patch = unified_diff(before, after, "pkg/train.py")
     if tool == "own":
         assert apply_patch(before, patch) == after

@@ -13,18 +13,39 @@ from whynan.remedy.source import Source
 
 HEAD = "import math\nimport torch\nimport torch.nn.functional as F\n\n"
 FORMULAS = [
-    "torch.log(torch.softmax(x, dim=-1))", "x.softmax(1).log()", "torch.log(torch.softmax(x, dim=1) + 1e-9)", "torch.log(torch.sigmoid(x))",
-    "torch.log(1 - torch.sigmoid(x))", "torch.log1p(-torch.sigmoid(x))", "torch.log(1 / (1 + torch.exp(-x)))", "torch.log(torch.exp(x).sum(dim=1))",
-    "torch.log(torch.exp(x).sum())", "torch.log(torch.exp(x).mean(dim=1))", "x.exp().sum(-1, keepdim=True).log()", "torch.log(1 + torch.exp(x))",
-    "torch.log1p(torch.exp(x))", "torch.log(torch.cosh(x))", "torch.exp(x) / torch.exp(x).sum(dim=1, keepdim=True)",
-    "torch.log(torch.exp(x) / torch.sum(torch.exp(x), dim=1, keepdim=True))", "1 / (1 + torch.exp(-x))", "torch.exp(x) / (1 + torch.exp(x))",
-    "(torch.exp(x) - torch.exp(-x)) / (torch.exp(x) + torch.exp(-x))", "x / x.norm(dim=1, keepdim=True)",
-    "x / torch.sqrt((x * x).sum(dim=1, keepdim=True))", "torch.sqrt((x ** 2).sum(dim=1))", "(x - y).pow(2).sum(-1).sqrt()",
-    "((x - y) ** 2).sum(dim=0) ** 0.5", "torch.sqrt(x.var(dim=0))", "torch.sqrt(x ** 2)", "torch.sqrt(torch.var(x, dim=0))",
-    "y * torch.log(torch.sigmoid(x)) + (1 - y) * torch.log(1 - torch.sigmoid(x))", "(1 - y) * torch.log(1 - torch.sigmoid(x) + 1e-8) + torch.log(torch.sigmoid(x) + 1e-8) * y",
-    "F.binary_cross_entropy(torch.sigmoid(x), y)", "F.kl_div(torch.log_softmax(y, 1), torch.softmax(x, dim=1), reduction='sum')",
+    "torch.log(torch.softmax(x, dim=-1))",
+    "x.softmax(1).log()",
+    "torch.log(torch.softmax(x, dim=1) + 1e-9)",
+    "torch.log(torch.sigmoid(x))",
+    "torch.log(1 - torch.sigmoid(x))",
+    "torch.log1p(-torch.sigmoid(x))",
+    "torch.log(1 / (1 + torch.exp(-x)))",
+    "torch.log(torch.exp(x).sum(dim=1))",
+    "torch.log(torch.exp(x).sum())",
+    "torch.log(torch.exp(x).mean(dim=1))",
+    "x.exp().sum(-1, keepdim=True).log()",
+    "torch.log(1 + torch.exp(x))",
+    "torch.log1p(torch.exp(x))",
+    "torch.log(torch.cosh(x))",
+    "torch.exp(x) / torch.exp(x).sum(dim=1, keepdim=True)",
+    "torch.log(torch.exp(x) / torch.sum(torch.exp(x), dim=1, keepdim=True))",
+    "1 / (1 + torch.exp(-x))",
+    "torch.exp(x) / (1 + torch.exp(x))",
+    "(torch.exp(x) - torch.exp(-x)) / (torch.exp(x) + torch.exp(-x))",
+    "x / x.norm(dim=1, keepdim=True)",
+    "x / torch.sqrt((x * x).sum(dim=1, keepdim=True))",
+    "torch.sqrt((x ** 2).sum(dim=1))",
+    "(x - y).pow(2).sum(-1).sqrt()",
+    "((x - y) ** 2).sum(dim=0) ** 0.5",
+    "torch.sqrt(x.var(dim=0))",
+    "torch.sqrt(x ** 2)",
+    "torch.sqrt(torch.var(x, dim=0))",
+    "y * torch.log(torch.sigmoid(x)) + (1 - y) * torch.log(1 - torch.sigmoid(x))",
+    "(1 - y) * torch.log(1 - torch.sigmoid(x) + 1e-8) + torch.log(torch.sigmoid(x) + 1e-8) * y",
+    "F.binary_cross_entropy(torch.sigmoid(x), y)",
+    "F.kl_div(torch.log_softmax(y, 1), torch.softmax(x, dim=1), reduction='sum')",
     "torch.log(1 + y)",
-]  # fmt: skip
+]
 STABLE = [f for f in FORMULAS if "exp" in f or "log(" in f or "softmax" in f]
 
 
@@ -32,7 +53,12 @@ def both(formula):
     """(before, all afters) as callables of x and y."""
     source = Source(f"{HEAD}def f(x, y):\n    return {formula}\n")
     root = source.tree.body[-1].body[0].value
-    afters = [apply_edits(source.text, r.edits) for node in ast.walk(root) if isinstance(node, ast.expr) for r in rewrites(source, node)]
+    afters = [
+        apply_edits(source.text, r.edits)
+        for node in ast.walk(root)
+        if isinstance(node, ast.expr)
+        for r in rewrites(source, node)
+    ]
 
     def function(text):
         names: dict = {}
@@ -47,12 +73,22 @@ def test_same_values(formula):
     before, afters, texts = both(formula)
     assert afters, "no rule fits"
     generator = torch.Generator().manual_seed(0)
-    inputs = [(torch.randn(5, 4, generator=generator) * scale, torch.rand(5, 4, generator=generator)) for scale in ((0.3, 1.0) if "1e-" in formula else (0.3, 2.0, 6.0))]
+    inputs = [
+        (torch.randn(5, 4, generator=generator) * scale, torch.rand(5, 4, generator=generator))
+        for scale in ((0.3, 1.0) if "1e-" in formula else (0.3, 2.0, 6.0))
+    ]
     for after, text in zip(afters, texts):
         assert same_where_finite(before, after, inputs), text
 
 
-@pytest.mark.parametrize("formula", [f for f in FORMULAS if f not in ("torch.log(1 + y)", "x / x.norm(dim=1, keepdim=True)") and "sqrt" not in f and "0.5" not in f])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        f
+        for f in FORMULAS
+        if f not in ("torch.log(1 + y)", "x / x.norm(dim=1, keepdim=True)") and "sqrt" not in f and "0.5" not in f
+    ],
+)
 def test_finite_where_the_old_form_is_not(formula):
     _, afters, texts = both(formula)
     x = torch.tensor([[120.0, -120.0, 300.0, 0.0], [-200.0, -1000.0, 5.0, 90.0]])
@@ -60,7 +96,9 @@ def test_finite_where_the_old_form_is_not(formula):
     assert any(bool(torch.isfinite(v).all()) for v in values), texts
 
 
-@pytest.mark.parametrize("formula", ["torch.sqrt((x ** 2).sum(dim=1))", "x.pow(2).sum(-1).sqrt()", "torch.sqrt(x.var(dim=0))"])
+@pytest.mark.parametrize(
+    "formula", ["torch.sqrt((x ** 2).sum(dim=1))", "x.pow(2).sum(-1).sqrt()", "torch.sqrt(x.var(dim=0))"]
+)
 def test_finite_gradient_at_zero(formula):
     _, afters, _ = both(formula)
     x = torch.zeros(3, 4, requires_grad=True)
@@ -91,4 +129,6 @@ def test_no_rewriting_where_the_definition_is_not_certain(text):
 def test_a_reassigned_input_is_hoisted():
     source = Source(HEAD + "p = torch.softmax(z, -1)\nz = z + 1\nq = torch.log(p)\n")
     (rewrite,) = [r for node in ast.walk(source.tree) if isinstance(node, ast.expr) for r in rewrites(source, node)]
-    assert apply_edits(source.text, rewrite.edits).endswith("logits = z\np = torch.softmax(logits, -1)\nz = z + 1\nq = F.log_softmax(logits, dim=-1)\n")
+    assert apply_edits(source.text, rewrite.edits).endswith(
+        "logits = z\np = torch.softmax(logits, -1)\nz = z + 1\nq = F.log_softmax(logits, dim=-1)\n"
+    )

@@ -14,9 +14,22 @@ from whynan.remedy.trials import Script
 
 def report_of(row: Row, text: str) -> Report:
     line = text[: text.index(row.failing)].count("\n") + 1
-    birth = Birth(step=3, iteration=3, phase=row.phase, kind="nan", op=row.op or None, autograd_node=row.op if "Backward" in row.op else None,
-                  file="train.py", line=line)  # fmt: skip
-    return Report(verdict="nonfinite", run=Run(script="train.py"), birth=birth, causes=(Cause(class_=row.cause, level="supported", score=1.0, summary=""),))
+    birth = Birth(
+        step=3,
+        iteration=3,
+        phase=row.phase,
+        kind="nan",
+        op=row.op or None,
+        autograd_node=row.op if "Backward" in row.op else None,
+        file="train.py",
+        line=line,
+    )
+    return Report(
+        verdict="nonfinite",
+        run=Run(script="train.py"),
+        birth=birth,
+        causes=(Cause(class_=row.cause, level="supported", score=1.0, summary=""),),
+    )
 
 
 def added(patch: str) -> str:
@@ -40,7 +53,8 @@ def test_the_names_are_unique():
 
 
 def test_patches_do_not_touch_symptoms(tmp_path):
-    """No candidate writes nan_to_num over a loss or a gradient; the batch is the only place where values are replaced."""
+    """No candidate writes nan_to_num over a loss or a gradient; the batch is the only place where values are
+    replaced."""
     for row in ROWS:
         text = row.head + row.snippet
         (tmp_path / "train.py").write_text(text)

@@ -45,8 +45,14 @@ GOOD = Outcome(finite=True, steps=20, moved=True, losses=losses(*[1.0] * 10, *[0
         (Outcome(crash="NameError: x"), "the patched script fails: NameError: x"),
         (Outcome(finite=True, steps=20, moved=False), "do not move"),
         (Outcome(finite=True, steps=15, moved=True), "only 15 of 20 steps"),
-        (Outcome(finite=True, steps=20, moved=True, buffers=("BatchNorm1d.running_mean",)), "buffer BatchNorm1d.running_mean"),
-        (Outcome(finite=True, steps=20, moved=True, losses=losses(*[1.0] * 10, *[1e30] * 10)), "the loss ends at 1e+30"),
+        (
+            Outcome(finite=True, steps=20, moved=True, buffers=("BatchNorm1d.running_mean",)),
+            "buffer BatchNorm1d.running_mean",
+        ),
+        (
+            Outcome(finite=True, steps=20, moved=True, losses=losses(*[1.0] * 10, *[1e30] * 10)),
+            "the loss ends at 1e+30",
+        ),
     ],
 )
 def test_verdict(outcome, words):
@@ -106,7 +112,8 @@ def test_propose_verifies_a_cure_and_rejects_the_popular_ones(tmp_path):
 
 @pytest.mark.slow
 def test_a_trial_leaves_no_trace(tmp_path):
-    """Files are written, replaced and deleted in the copy only, by relative and by absolute paths, also through torch.save."""
+    """Files are written, replaced and deleted in the copy only, by relative and by absolute paths, also through
+    torch.save."""
     work = tmp_path / "work"
     (work / "runs").mkdir(parents=True)
     (work / "log.txt").write_text("mine")
@@ -141,9 +148,15 @@ def test_arguments_directory_and_local_modules(tmp_path):
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text("")
     (tmp_path / "pkg" / "part.py").write_text("import torch\n\n\ndef level(x):\n    return torch.log(x.sum(dim=1))\n")
-    text = SCRIPT.replace("import torch\n", "import sys\nimport torch\nfrom pkg.part import level as f\nassert sys.argv[1:] == ['--n', '3']\n", 1)
+    text = SCRIPT.replace(
+        "import torch\n",
+        "import sys\nimport torch\nfrom pkg.part import level as f\nassert sys.argv[1:] == ['--n', '3']\n",
+        1,
+    )
     (tmp_path / "train.py").write_text(text.replace("torch.log(x.sum(dim=1))", "f(x)"))
-    birth = Birth(step=12, iteration=12, phase="forward", kind="inf", op="aten::log", file=str(Path("pkg/part.py")), line=5)
+    birth = Birth(
+        step=12, iteration=12, phase="forward", kind="inf", op="aten::log", file=str(Path("pkg/part.py")), line=5
+    )
     cause = Cause(class_="log-of-zero", level="supported", score=1.0, summary="")
     found = Report(verdict="nonfinite", run=Run(script="train.py"), birth=birth, causes=(cause,))
     remedies, _ = plan.propose(found, script=tmp_path / "train.py", argv=("--n", "3"), cwd=tmp_path, budget_s=60)
@@ -152,7 +165,12 @@ def test_arguments_directory_and_local_modules(tmp_path):
 
 @pytest.mark.slow
 def test_a_bad_value_that_reaches_no_loss_is_looked_for_at_its_line(tmp_path):
-    text = SCRIPT.replace("    level = torch.log(x.sum(dim=1))\n", "    level = x.sum(dim=1)\n    ratio = (level / x.sum(dim=1)).mean()\n    print(ratio)\n")
+    text = SCRIPT.replace(
+        "    level = torch.log(x.sum(dim=1))\n",
+        "    level = x.sum(dim=1)\n    ratio = (level / x.sum(dim=1)).mean()\n    print(ratio)\n",
+    )
     (tmp_path / "train.py").write_text(text)
-    remedies, _ = plan.propose(report(11, "aten::div", "division-by-zero", "nan"), script=tmp_path / "train.py", cwd=tmp_path, budget_s=60)
+    remedies, _ = plan.propose(
+        report(11, "aten::div", "division-by-zero", "nan"), script=tmp_path / "train.py", cwd=tmp_path, budget_s=60
+    )
     assert remedies[0].verified and "x.sum(dim=1)" in (remedies[0].patch or "")

@@ -279,7 +279,10 @@ CALLS = {
 ENTERED = "entered"  # the answer is no op: the value was non-finite before the op ran
 ANSWERS = {
     # op string: (answer, why it is not the op in the column birth_aten_op)
-    "nn.MultiheadAttention (need_weights=True, the default)": ("aten::_softmax", "the mask is meant, the softmax is not"),
+    "nn.MultiheadAttention (need_weights=True, the default)": (
+        "aten::_softmax",
+        "the mask is meant, the softmax is not",
+    ),
     "hand-written attention": ("aten::_softmax", "the mask is meant, the softmax is not"),
     "torch.masked.softmax": ("aten::_softmax", "the mask is made inside; the softmax gives the NaN"),
     "aten::pow (Tensor, Tensor)|base 0": ("aten::pow", "log(0) is masked by a where in the derivative of the exponent"),

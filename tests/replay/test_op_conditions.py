@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from replay.op_table import ANSWERS, CALLS, ENTERED, OPTIMIZERS
 
+from replay.op_table import ANSWERS, CALLS, ENTERED, OPTIMIZERS
 from whynan.replay.scope import Scope
 
 ROWS = list(csv.DictReader((Path(__file__).parents[1] / "data" / "op_conditions.csv").open()))
@@ -96,7 +96,9 @@ def test_names_the_birth_in_the_optimizer(row, foreach):
     assert scope.trace.errors == []
     finding = scope.trace.births_reaching(parameter)
     if accepted is ENTERED:
-        assert finding.source is not None and finding.source.name.startswith(("self", "grad", "end", "tensors", "tensor"))
+        assert finding.source is not None and finding.source.name.startswith(
+            ("self", "grad", "end", "tensors", "tensor")
+        )
         return
     assert finding.birth.phase == "optimizer"
     assert finding.birth.op.removeprefix("aten::").removeprefix("_foreach_") in accepted

@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from case.strategies import REPORTS
 from hypothesis import HealthCheck, given, settings
-from messages.reports import ALL, complete
 
+from case.strategies import REPORTS
+from messages.reports import ALL, complete
 from whynan.case.facts import Report, Run
 from whynan.report.charts import HEIGHT, charts
 from whynan.report.page import page
@@ -64,7 +64,9 @@ def test_the_users_text_is_escaped() -> None:
     evil = dataclasses.replace(
         report,
         run=dataclasses.replace(report.run, script=EVIL),
-        birth=dataclasses.replace(report.birth, source=EVIL, file=EVIL, function=EVIL, note=EVIL, tensor=EVIL, module=EVIL),
+        birth=dataclasses.replace(
+            report.birth, source=EVIL, file=EVIL, function=EVIL, note=EVIL, tensor=EVIL, module=EVIL
+        ),
         history={EVIL: [1.0, 2.0]},
         causes=(dataclasses.replace(report.causes[0], summary=EVIL, class_=EVIL),),
         remedies=(dataclasses.replace(report.remedies[0], title=EVIL, patch=EVIL, advice=EVIL),),
@@ -106,7 +108,9 @@ def test_the_axis_is_logarithmic_where_it_helps() -> None:
     assert not chart(0.0, 1e6).logarithmic
 
 
-@pytest.mark.parametrize("series", [[3.0], [3.0, 3.0], [math.nan], [-1.7e308, 1.7e308], [5e-324, 1.7e308], [True, 1, "x"]])
+@pytest.mark.parametrize(
+    "series", [[3.0], [3.0, 3.0], [math.nan], [-1.7e308, 1.7e308], [5e-324, 1.7e308], [True, 1, "x"]]
+)
 def test_odd_series(series: list[Any]) -> None:
     made = chart(*series)
     for points in made.lines:

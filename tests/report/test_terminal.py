@@ -6,8 +6,8 @@ import io
 import re
 
 import pytest
-from messages.reports import ALL, awkward, complete
 
+from messages.reports import ALL, awkward, complete
 from whynan.case.facts import Report, Run
 from whynan.report.terminal import make_console, render
 

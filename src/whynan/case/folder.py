@@ -69,8 +69,9 @@ def write_case(
 ) -> Path:
     """Write a case folder below `base_dir` and return its path.
 
-    The folder is called <time>-<name>, and `name` defaults to that of the script; `page` is the text of report.html; `fill` may put more files into the folder
-    before it gets its name. OSError where the disk refuses; nothing is left behind then.
+    The folder is called <time>-<name>, and `name` defaults to that of the script; `page` is the text of report.html;
+    `fill` may put more files into the folder before it gets its name. OSError where the disk refuses; nothing is
+    left behind then.
     """
     base = Path(base_dir)
     base.mkdir(parents=True, exist_ok=True)

@@ -34,4 +34,4 @@ def _spelled(value: Any) -> Any:
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f'{word} is no JSON. Strict JSON spells non-finite numbers as the strings "nan", "inf" and "-inf".')
+    raise ValueError(f'{word} is no JSON. Strict JSON spells non-finite numbers as "nan", "inf" and "-inf".')

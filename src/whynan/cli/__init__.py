@@ -1,1 +1,1 @@
-"""The command line: one small file per command, each with NAME, HELP, prepare_parser(parser) and run(options) -> status."""
+"""The command line: a file per command, with NAME, HELP, prepare_parser(parser) and run(options) -> status."""

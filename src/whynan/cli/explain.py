@@ -21,9 +21,10 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the page on stdout. UsageError for a name that is no cause."""
-    page = _catalogue().page(options.cause)
-    if not page:
-        raise UsageError(f"{options.cause!r} is no cause that whynan knows. Reports name them after 'Cause:'.")
+    try:
+        page: str = _catalogue().page(options.cause)
+    except KeyError as error:  # its message is the menu of causes
+        raise UsageError(str(error.args[0])) from None
     print(page.rstrip("\n"))
     return 0
 

@@ -34,9 +34,7 @@ class _Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(
-        prog="whynan", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw, allow_abbrev=False
-    )
+    parser = _Parser(prog="whynan", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"whynan {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     for command in COMMANDS:

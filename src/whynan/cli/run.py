@@ -37,7 +37,7 @@ _MODULE = "-m"
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
-    """Declare the options. Those that are not given stay out of the namespace: pyproject or environment may set them."""
+    """Declare the options. Those that are not given stay out, for pyproject or environment to set."""
     for option, keywords in OPTIONS.items():
         parser.add_argument(option, default=argparse.SUPPRESS, **keywords)
 

@@ -31,5 +31,9 @@ def append(source: Source, call: ast.Call, text: str) -> Edit:
 def without_option(source: Source, call: ast.Call, name: str) -> str:
     """The arguments of a call as text, one option left out."""
     parts = [source.segment(a) for a in call.args]
-    parts += [f"{k.arg}={source.segment(k.value)}" if k.arg else f"**{source.segment(k.value)}" for k in call.keywords if k.arg != name]
+    parts += [
+        f"{k.arg}={source.segment(k.value)}" if k.arg else f"**{source.segment(k.value)}"
+        for k in call.keywords
+        if k.arg != name
+    ]
     return ", ".join(parts)

@@ -1,4 +1,5 @@
-"""A change that may cure: edits of one file, the class it belongs to, and how far it may be trusted before it was tried."""
+"""A change that may cure: edits of one file, the class it belongs to, and how far it may be trusted before it was
+tried."""
 
 from __future__ import annotations
 
@@ -17,9 +18,11 @@ MOST_LINES = 12
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One change. `order` sorts the candidates of one kind (0 = most to the point); `live` may apply it without the source.
+    """One change. `order` sorts the candidates of one kind (0 = most to the point); `live` may apply it without the
+    source.
 
-    `popular` marks what people try first whatever the cause (clip, lr/10, float64): tried last, to say whether it helps.
+    `popular` marks what people try first whatever the cause (clip, lr/10, float64): tried last, to say whether it
+    helps.
     """
 
     class_: str

@@ -3,7 +3,8 @@
     python checker.py SPEC.json       (spec: see `trials.Spec`; the result goes to the file it names)
 
 Looked at: every loss given to backward(), every parameter and the optimizer's state after each step, all of them, the
-other trainable tensors and the buffers of modules at the end, and whether the script crashed. With "stop" the run ends
+other trainable tensors and the buffers of modules at the end, and whether the script crashed. With "stop" the run
+ends
 at the first bad value: a trial that failed need not go on.
 """
 
@@ -34,7 +35,9 @@ class Judge:
         import torch
 
         self.torch, self.spec = torch, spec
-        self.steps, self.first_bad, self.crash = 0, None, None  # type: ignore[var-annotated]
+        self.steps = 0
+        self.first_bad: dict[str, Any] | None = None
+        self.crash: str | None = None  # type: ignore[var-annotated]
         self.losses: list[list[Any]] = []  # [step, function, line, value]
         self.optimizers: list[Any] = []
         self.before: dict[int, Any] = {}
@@ -110,7 +113,20 @@ class Judge:
             if not self.finite(t):
                 self.note("loss")
             elif t.numel() and len(self.losses) < MOST_LOSSES:
-                self.losses.append([self.steps, site, frame.f_lineno, float(t.detach().double().mean())])
+                self.losses.append([self.steps, site, frame.f_lineno, self.unscaled(t)])
+
+    def unscaled(self, loss: Any) -> float:
+        """The value of a loss without the factor of a loss scale, which grows while the loss does not.
+
+        GradScaler and scaling by hand both multiply last, so the factor is what the last multiplication saved.
+        """
+        value, node = float(loss.detach().double().mean()), loss.grad_fn
+        if node is not None and node.name() == "MulBackward0":
+            for saved in ("_saved_other", "_saved_self"):
+                factor = getattr(node, saved, None)
+                if self.torch.is_tensor(factor) and factor.numel() == 1 and abs(float(factor)) > 1:
+                    return value / float(factor)
+        return value
 
     def at_the_end(self) -> None:
         torch = self.torch
@@ -129,7 +145,12 @@ class Judge:
         for item in gc.get_objects():
             if issubclass(type(item), self.torch.nn.Module) and "_buffers" in item.__dict__:
                 for name, b in item._buffers.items():
-                    if self.torch.is_tensor(b) and b.is_floating_point() and b.numel() and bool(self.torch.isnan(b).any()):
+                    if (
+                        self.torch.is_tensor(b)
+                        and b.is_floating_point()
+                        and b.numel()
+                        and bool(self.torch.isnan(b).any())
+                    ):
                         bad.append(f"{type(item).__name__}.{name}")
         return sorted(set(bad))
 
@@ -181,9 +202,17 @@ class Judge:
         return seen
 
     def seen(self) -> dict[str, Any]:
-        return {"finite": self.first_bad is None and self.crash is None, "steps": self.steps, "moved": False,
-                "first_bad": self.first_bad, "crash": self.crash, "losses": self.losses, "buffers": [],
-                "optimizers": len(self.optimizers), "seconds": time.perf_counter() - self.started}  # fmt: skip
+        return {
+            "finite": self.first_bad is None and self.crash is None,
+            "steps": self.steps,
+            "moved": False,
+            "first_bad": self.first_bad,
+            "crash": self.crash,
+            "losses": self.losses,
+            "buffers": [],
+            "optimizers": len(self.optimizers),
+            "seconds": time.perf_counter() - self.started,
+        }
 
     def script(self) -> dict[str, Any]:
         spec = self.spec
@@ -196,7 +225,8 @@ class Judge:
 
 
 def confine(root: str) -> None:
-    """Keep what the script writes inside the trial's folder: files opened for writing elsewhere are redirected, nothing is deleted."""
+    """Keep what the script writes inside the trial's folder: files opened for writing elsewhere are redirected,
+    nothing is deleted."""
     import builtins
     import io
 
@@ -264,10 +294,10 @@ def write(path: str, out: dict[str, Any]) -> None:
 
 
 def serve() -> None:
-    """Read one spec path a line, fork a child for each; torch is imported once. Answers with the child's process id."""
+    """Read one spec path a line, fork a child for each; torch is imported once. Answers with the child's process
+    id."""
     import torch  # noqa: F401
-
-    import torch.optim.optimizer  # noqa: F401
+    import torch._dynamo  # noqa: F401  (the first optimizer would import it, in every child)
 
     for line in sys.stdin:
         pid = os.fork()
@@ -283,7 +313,7 @@ def _child(path: str) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    sys.stdin = open(0)
+    sys.stdin = open(0)  # noqa: SIM115  (stays open: the script may read it)
     try:
         with open(path) as f:
             spec = json.load(f)

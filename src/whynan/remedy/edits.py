@@ -1,7 +1,9 @@
 """Exact edits of a source text and the unified diff that says them.
 
-An `Edit` replaces the bytes [start, end) of the UTF-8 text; everything outside is kept as it is, so comments, tabs, CRLF
-and a missing newline at the end survive. `unified_diff` writes what `patch` and `git apply` take; `apply_patch` is the
+An `Edit` replaces the bytes [start, end) of the UTF-8 text; everything outside is kept as it is, so comments, tabs,
+CRLF
+and a missing newline at the end survive. `unified_diff` writes what `patch` and `git apply` take; `apply_patch` is
+the
 strict reader used by the trials, so that what is tried is the very diff that is handed over.
 """
 

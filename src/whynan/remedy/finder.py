@@ -1,7 +1,9 @@
 """From a birth to the expressions of the source that it concerns, nearest first.
 
-With a column range the expression is the one that ran; without it every call and operator of the statement that can run
-the birth op is a suspect. From there the search follows assignments, arguments at call sites, functions that are called,
+With a column range the expression is the one that ran; without it every call and operator of the statement that can
+run
+the birth op is a suspect. From there the search follows assignments, arguments at call sites, functions that are
+called,
 and, where the bad value came from the data, the initialization or the optimizer's settings, the code that made it.
 """
 
@@ -26,7 +28,8 @@ PRODUCERS = ("__getitem__", "__iter__", "__next__", "collate", "collate_fn", "tr
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """An expression that may be concerned. `distance` 0: the birth itself; `exact`: its column range or its op says so."""
+    """An expression that may be concerned. `distance` 0: the birth itself; `exact`: its column range or its op says
+    so."""
 
     form: Form
     distance: float
@@ -38,7 +41,8 @@ class Site:
 
 
 def expressions(node: ast.AST) -> Iterator[Any]:
-    """Expressions below a node that may fail, inner ones after outer ones; nested statements and functions are left out."""
+    """Expressions below a node that may fail, inner ones after outer ones; nested statements and functions are left
+    out."""
     stack: list[ast.AST] = [node]
     while stack:
         item = stack.pop()
@@ -51,7 +55,9 @@ def expressions(node: ast.AST) -> Iterator[Any]:
 
 def statement_at(source: Source, line: int) -> ast.stmt | None:
     """The innermost statement that covers a line."""
-    covering = [n for n in ast.walk(source.tree) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or n.lineno)]
+    covering = [
+        n for n in ast.walk(source.tree) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or n.lineno)
+    ]
     return max(covering, key=lambda n: (n.lineno, -(n.end_lineno or 0)), default=None)
 
 
@@ -83,7 +89,12 @@ def _sites(source: Source, birth: Birth) -> list[Site]:
     matching = [e for e in inside if form(source, e).op in family]
     for rank, e in enumerate(matching):
         first = rank == 0 or form(source, e).op == form(source, matching[0]).op
-        out[e] = Site(form(source, e), 0.0 + 0.01 * rank, True, facts if first and birth.column is not None or len(matching) == 1 else ())
+        out[e] = Site(
+            form(source, e),
+            0.0 + 0.01 * rank,
+            True,
+            facts if first and birth.column is not None or len(matching) == 1 else (),
+        )
     for e in inside:
         out.setdefault(e, Site(form(source, e), 0.5))
     statement = statement_at(source, birth.line or 0)
@@ -101,11 +112,19 @@ def _sites(source: Source, birth: Birth) -> list[Site]:
 
 def downstream(source: Source, statement: ast.stmt) -> Iterator[Any]:
     """Expressions of later statements in the function that use what the statement assigns."""
+    for later in later_uses(source, statement):
+        yield from expressions(later)
+
+
+def later_uses(source: Source, statement: ast.stmt) -> Iterator[ast.stmt]:
+    """The simple statements after a statement, in its function, that name what it assigns."""
     names = {t.id for t, _ in flow.targets(statement) if isinstance(t, ast.Name)}
     for later in source.own_nodes(source.scope(statement)):
-        if isinstance(later, ast.stmt) and later.lineno > statement.lineno and not isinstance(later, (*flow.BLOCKS, *FUNCTIONS)):
-            if any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(later)):
-                yield from expressions(later)
+        if not isinstance(later, ast.stmt) or isinstance(later, (*flow.BLOCKS, *FUNCTIONS)):
+            continue
+        uses = any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(later))
+        if uses and flow.position(later) > flow.position(statement):
+            yield later
 
 
 def upstream(source: Source, birth: Birth, statement: ast.stmt) -> list[tuple[ast.expr, float]]:
@@ -127,7 +146,8 @@ def upstream(source: Source, birth: Birth, statement: ast.stmt) -> list[tuple[as
 
 
 def feeders(source: Source, node: ast.AST) -> Iterable[ast.AST]:
-    """What the values used in a statement come from: assignments, attributes, functions called, arguments of callers."""
+    """What the values used in a statement come from: assignments, attributes, functions called, arguments of
+    callers."""
     scope = source.scope(node)
     for use in ast.walk(node):
         if isinstance(use, ast.Name) and isinstance(use.ctx, ast.Load):
@@ -168,7 +188,11 @@ def _bodies(source: Source, call: ast.Call) -> Iterable[ast.AST]:
 def body(source: Source, function: ast.AST) -> list[ast.stmt]:
     """The simple statements of a function, functions inside it included (a schedule is often a closure)."""
     compound = (*flow.BLOCKS, *FUNCTIONS, ast.ClassDef)
-    return [n for n in ast.walk(function) if isinstance(n, ast.stmt) and (not isinstance(n, compound) or isinstance(n, ast.If))]
+    return [
+        n
+        for n in ast.walk(function)
+        if isinstance(n, ast.stmt) and (not isinstance(n, compound) or isinstance(n, ast.If))
+    ]
 
 
 def _sources_of_phase(source: Source, birth: Birth, statement: ast.stmt) -> list[ast.AST]:
@@ -194,7 +218,11 @@ def hyper_statements(source: Source) -> list[ast.AST]:
     out: list[ast.AST] = []
     for node in ast.walk(source.tree):
         for target, _ in flow.targets(node):
-            if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value in HYPER:
+            if (
+                isinstance(target, ast.Subscript)
+                and isinstance(target.slice, ast.Constant)
+                and target.slice.value in HYPER
+            ):
                 out.append(node)
     for call in source.calls:
         if flow.last_name(call.func) in ("LambdaLR", "MultiplicativeLR"):

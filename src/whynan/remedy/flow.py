@@ -1,7 +1,9 @@
 """What an assignment says about a name: single reaching definitions, attributes of self, arguments at call sites.
 
-Simple on purpose. A definition is the last assignment before the use whose block encloses the use, provided nothing in
-between assigns the name again; where that is not certain the answer is None and the caller keeps the name as it stands.
+Simple on purpose. A definition is the last assignment before the use whose block encloses the use, provided nothing
+in
+between assigns the name again; where that is not certain the answer is None and the caller keeps the name as it
+stands.
 """
 
 from __future__ import annotations
@@ -109,14 +111,17 @@ def arguments(function: ast.AST) -> list[str]:
 
 
 def unchanged(source: Source, expression: ast.AST, since: ast.AST, until: ast.AST) -> bool:
-    """Whether the names in an expression mean the same at `until` as at `since` (no assignment to them in between)."""
+    """Whether the names in an expression mean the same at `until` as at `since` (no assignment to them in
+    between)."""
     scope = source.scope(until)
     if source.scope(since) is not scope:
         return False
     for node in ast.walk(expression):
         if isinstance(node, ast.Name):
             for statement, _ in bindings(source, scope, node.id):
-                if position(since) <= position(statement) < position(until) and statement is not source.statement(until):
+                if position(since) <= position(statement) < position(until) and statement is not source.statement(
+                    until
+                ):
                     return False
     return True
 
@@ -129,7 +134,11 @@ def attribute(source: Source, node: ast.AST) -> ast.expr | None:
     found = []
     for inner in ast.walk(owner) if owner else []:
         for target, value in targets(inner):
-            if isinstance(target, ast.Attribute) and target.attr == node.attr and source.segment(target.value) == "self":
+            if (
+                isinstance(target, ast.Attribute)
+                and target.attr == node.attr
+                and source.segment(target.value) == "self"
+            ):
                 found.append(value)
     return found[0] if len(found) == 1 else None
 
@@ -142,14 +151,19 @@ def meaning(source: Source, node: ast.expr) -> ast.expr | None:
 
 
 def callers(source: Source, function: ast.AST) -> list[ast.Call]:
-    """Calls in this file that by their name may reach a function; `Class(...)` for __init__, `module(...)` for forward."""
+    """Calls in this file that by their name may reach a function; `Class(...)` for __init__, `module(...)` for
+    forward."""
     name = getattr(function, "name", None)
     owner = source.class_of(function)
     names = {owner.name} if owner is not None and name == "__init__" else {name}
     found = [c for c in source.calls if last_name(c.func) in names]
     if name in ("forward", "__call__") and owner is not None:
-        instances = {source.segment(t) for n in ast.walk(source.tree) for t, v in targets(n)
-                     if isinstance(v, ast.Call) and last_name(v.func) == owner.name}  # fmt: skip
+        instances = {
+            source.segment(t)
+            for n in ast.walk(source.tree)
+            for t, v in targets(n)
+            if isinstance(v, ast.Call) and last_name(v.func) == owner.name
+        }
         found += [c for c in source.calls if source.segment(c.func) in instances]
     return found
 
@@ -169,7 +183,9 @@ def argument(call: ast.Call, function: ast.AST, name: str) -> ast.expr | None:
     if names[:1] in (["self"], ["cls"]):
         names = names[1:]
     at = names.index(name) if name in names else -1
-    return call.args[at] if 0 <= at < len(call.args) and not any(isinstance(a, ast.Starred) for a in call.args) else None
+    return (
+        call.args[at] if 0 <= at < len(call.args) and not any(isinstance(a, ast.Starred) for a in call.args) else None
+    )
 
 
 def default(function: ast.AST, name: str) -> ast.expr | None:

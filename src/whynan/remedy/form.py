@@ -1,7 +1,9 @@
-"""Expressions in one form: torch.log(x), x.log(), np.log(x), log(x) and an nn.Module that does the same are all `log`.
+"""Expressions in one form: torch.log(x), x.log(), np.log(x), log(x) and an nn.Module that does the same are all
+`log`.
 
 A `Form` keeps the ast node, so that a rule can match on meaning and write with the user's own text. Operators become
-add, sub, mul, div, pow, matmul, neg; names and constants are leaves. `seen` looks through a local variable to the form
+add, sub, mul, div, pow, matmul, neg; names and constants are leaves. `seen` looks through a local variable to the
+form
 of what was assigned to it.
 """
 
@@ -13,27 +15,81 @@ from dataclasses import dataclass, field
 from whynan.remedy import flow
 from whynan.remedy.source import Source
 
-OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow", ast.MatMult: "matmul",
-             ast.FloorDiv: "floordiv", ast.Mod: "remainder"}  # fmt: skip
+OPERATORS = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "div",
+    ast.Pow: "pow",
+    ast.MatMult: "matmul",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "remainder",
+}
 SYNONYMS = {
-    "arccos": "acos", "arcsin": "asin", "arctanh": "atanh", "arccosh": "acosh", "divide": "div", "true_divide": "div",
-    "multiply": "mul", "subtract": "sub", "negative": "neg", "absolute": "abs", "fabs": "abs", "clip": "clamp", "amax": "max",
-    "clamp_min": "clamp", "clamp_max": "clamp", "power": "pow", "float_power": "pow", "expit": "sigmoid", "vector_norm": "norm",
-    "nanmean": "mean", "nansum": "sum", "ndtri": "icdf", "softmin": "softmax", "mm": "matmul", "bmm": "matmul", "dot": "matmul",
-    "mv": "matmul", "logdet": "slogdet", "inverse": "inv", "int": "cast", "half": "half", "log_normal": "log_normal",
-}  # fmt: skip
+    "arccos": "acos",
+    "arcsin": "asin",
+    "arctanh": "atanh",
+    "arccosh": "acosh",
+    "divide": "div",
+    "true_divide": "div",
+    "multiply": "mul",
+    "subtract": "sub",
+    "negative": "neg",
+    "absolute": "abs",
+    "fabs": "abs",
+    "clip": "clamp",
+    "amax": "max",
+    "clamp_min": "clamp",
+    "clamp_max": "clamp",
+    "power": "pow",
+    "float_power": "pow",
+    "expit": "sigmoid",
+    "vector_norm": "norm",
+    "nanmean": "mean",
+    "nansum": "sum",
+    "ndtri": "icdf",
+    "softmin": "softmax",
+    "mm": "matmul",
+    "bmm": "matmul",
+    "dot": "matmul",
+    "mv": "matmul",
+    "logdet": "slogdet",
+    "inverse": "inv",
+    "int": "cast",
+    "half": "half",
+    "log_normal": "log_normal",
+}
 MODULES = {
-    "Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus",
-    "LogSigmoid": "logsigmoid", "CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll_loss", "BCELoss": "binary_cross_entropy",
-    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits", "MSELoss": "mse_loss", "L1Loss": "l1_loss", "HuberLoss": "huber_loss",
-    "SmoothL1Loss": "smooth_l1_loss", "KLDivLoss": "kl_div", "CTCLoss": "ctc_loss", "PoissonNLLLoss": "poisson_nll_loss",
-    "GaussianNLLLoss": "gaussian_nll_loss", "MultiheadAttention": "multi_head_attention_forward", "Linear": "linear",
-    "Conv1d": "conv1d", "Conv2d": "conv2d", "Conv3d": "conv3d", "SoftMarginLoss": "soft_margin_loss",
-}  # fmt: skip
+    "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    "LogSigmoid": "logsigmoid",
+    "CrossEntropyLoss": "cross_entropy",
+    "NLLLoss": "nll_loss",
+    "BCELoss": "binary_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
+    "MSELoss": "mse_loss",
+    "L1Loss": "l1_loss",
+    "HuberLoss": "huber_loss",
+    "SmoothL1Loss": "smooth_l1_loss",
+    "KLDivLoss": "kl_div",
+    "CTCLoss": "ctc_loss",
+    "PoissonNLLLoss": "poisson_nll_loss",
+    "GaussianNLLLoss": "gaussian_nll_loss",
+    "MultiheadAttention": "multi_head_attention_forward",
+    "Linear": "linear",
+    "Conv1d": "conv1d",
+    "Conv2d": "conv2d",
+    "Conv3d": "conv3d",
+    "SoftMarginLoss": "soft_margin_loss",
+}
 LIBRARIES = ("torch", "numpy", "math", "scipy", "cmath", "jax")
 SELECTING = frozenset(
-    "getitem gather index_select select squeeze unsqueeze view reshape permute transpose t flatten contiguous clone expand "
-    "expand_as to float detach narrow chunk movedim swapaxes diagonal take_along_dim masked_select requires_grad take".split()
+    "getitem gather index_select select squeeze unsqueeze view reshape permute transpose t flatten contiguous clone "
+    "expand expand_as to float detach narrow chunk movedim swapaxes diagonal take_along_dim masked_select "
+    "requires_grad take".split()
 )
 
 
@@ -130,7 +186,8 @@ def _named(name: str, node: ast.expr, lib: str, args: tuple[Form, ...], kw: dict
 
 
 def module_ctor(source: Source, func: ast.expr) -> ast.Call | None:
-    """The constructor call behind `criterion(...)`, `self.softmax(...)` or `nn.Softmax(dim=1)(...)`, if it is a known one."""
+    """The constructor call behind `criterion(...)`, `self.softmax(...)` or `nn.Softmax(dim=1)(...)`, if it is a
+    known one."""
     found: ast.expr | None = func if isinstance(func, ast.Call) else None
     if isinstance(func, (ast.Name, ast.Attribute)) and source.dotted(func) is None:
         found = flow.meaning(source, func)

@@ -1,4 +1,5 @@
-"""Candidates from the table of guards: at the birth, at every like op of the function, at every like op of the file."""
+"""Candidates from the table of guards: at the birth, at every like op of the function, at every like op of the
+file."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from whynan.remedy.wraps import to_edits
 FAR = 8
 """Suspects beyond the birth's own statement that are worth a trial."""
 HOP, HOP_ELSEWHERE = 6.0, 1.5
-"""What a step away from the birth costs in rank. In data, init and optimizer the line of the birth is often not the cause's."""
+"""What a step away from the birth costs in rank. In data, init and optimizer the line of the birth is often not the
+cause's."""
 
 
 def is_half(report: Report) -> bool:
@@ -54,7 +56,12 @@ def _candidates(source: Source, site: Site, guard: Guard, half: bool, hop: float
     one = Candidate(guard.class_, guard.title, source, to_edits([guard.wrap]), "unsafe", order=order)
     out, seen = [one], {one.edits}
     for step, (scope, words) in enumerate(_scopes(source, site)):
-        wraps = [g.wrap for f in like(source, scope, site.form) for g in guards(source, f, (), half) if g.variant == guard.variant]
+        wraps = [
+            g.wrap
+            for f in like(source, scope, site.form)
+            for g in guards(source, f, (), half)
+            if g.variant == guard.variant
+        ]
         edits = to_edits([guard.wrap, *wraps])
         if edits not in seen:
             seen.add(edits)

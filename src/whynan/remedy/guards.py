@@ -1,7 +1,9 @@
 """Where an op's argument must lie, and how to keep it there: the table behind add-eps, clamp and guard-empty.
 
-The bounds are small against the values a training script handles and large against rounding (facts/MEASUREMENTS.md, 4.1):
-in float32 1e-8 under a root gives a slope of 5e3, 1 - 1e-6 is representable, exp(20) = 5e8 can still be squared; in float16
+The bounds are small against the values a training script handles and large against rounding (facts/MEASUREMENTS.md,
+4.1):
+in float32 1e-8 under a root gives a slope of 5e3, 1 - 1e-6 is representable, exp(20) = 5e8 can still be squared; in
+float16
 eps must be at least 4e-3 for the derivative of 1/(x + eps) to stay below 65504.
 """
 
@@ -25,17 +27,46 @@ PROBABILITY = ("logit", "icdf")
 EXPONENT = ("exp", "exp2", "expm1", "sinh", "cosh")
 DIVISION = ("div", "reciprocal", "remainder", "fmod", "floordiv")
 DISTRIBUTIONS: dict[str, tuple[tuple[int, str], ...]] = {
-    "Normal": ((1, "scale"),), "LogNormal": ((1, "scale"),), "Laplace": ((1, "scale"),), "Cauchy": ((1, "scale"),),
-    "Gumbel": ((1, "scale"),), "HalfNormal": ((0, "scale"),), "Gamma": ((0, "concentration"), (1, "rate")),
-    "Beta": ((0, "concentration1"), (1, "concentration0")), "Dirichlet": ((0, "concentration"),), "Poisson": ((0, "rate"),),
-    "Exponential": ((0, "rate"),), "StudentT": ((0, "df"), (2, "scale")), "NegativeBinomial": ((0, "total_count"),),
-    "VonMises": ((1, "concentration"),), "Weibull": ((0, "scale"), (1, "concentration")), "Pareto": ((0, "scale"), (1, "alpha")),
-}  # fmt: skip
+    "Normal": ((1, "scale"),),
+    "LogNormal": ((1, "scale"),),
+    "Laplace": ((1, "scale"),),
+    "Cauchy": ((1, "scale"),),
+    "Gumbel": ((1, "scale"),),
+    "HalfNormal": ((0, "scale"),),
+    "Gamma": ((0, "concentration"), (1, "rate")),
+    "Beta": ((0, "concentration1"), (1, "concentration0")),
+    "Dirichlet": ((0, "concentration"),),
+    "Poisson": ((0, "rate"),),
+    "Exponential": ((0, "rate"),),
+    "StudentT": ((0, "df"), (2, "scale")),
+    "NegativeBinomial": ((0, "total_count"),),
+    "VonMises": ((1, "concentration"),),
+    "Weibull": ((0, "scale"), (1, "concentration")),
+    "Pareto": ((0, "scale"), (1, "alpha")),
+}
 SECOND: dict[str, tuple[int, str, str, str | None]] = {
-    "xlogy": (1, "other", "1e-12", None), "kl_div": (1, "target", "1e-12", None), "gaussian_nll_loss": (2, "var", "1e-6", None),
-    "poisson_nll_loss": (0, "input", "", "20"), "binary_cross_entropy": (0, "input", "1e-7", "1 - 1e-7"),
-}  # fmt: skip
-FUSSY = frozenset((*POSITIVE, *ROOT, *SYMMETRIC, *PROBABILITY, *EXPONENT, *DIVISION, *DISTRIBUTIONS, *SECOND, "pow", "acosh", "log1p", "hypot"))
+    "xlogy": (1, "other", "1e-12", None),
+    "kl_div": (1, "target", "1e-12", None),
+    "gaussian_nll_loss": (2, "var", "1e-6", None),
+    "poisson_nll_loss": (0, "input", "", "20"),
+    "binary_cross_entropy": (0, "input", "1e-7", "1 - 1e-7"),
+}
+FUSSY = frozenset(
+    (
+        *POSITIVE,
+        *ROOT,
+        *SYMMETRIC,
+        *PROBABILITY,
+        *EXPONENT,
+        *DIVISION,
+        *DISTRIBUTIONS,
+        *SECOND,
+        "pow",
+        "acosh",
+        "log1p",
+        "hypot",
+    )
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +81,8 @@ class Guard:
 
 
 def guards(source: Source, f: Form, facts: tuple[TensorFacts, ...] = (), half: bool = False) -> list[Guard]:
-    """What may be done to the arguments of an op, most to the point first. `facts` are those of the op's tensor inputs."""
+    """What may be done to the arguments of an op, most to the point first. `facts` are those of the op's tensor
+    inputs."""
     return sorted(_guards(source, f, facts, half), key=lambda g: g.order)
 
 
@@ -119,7 +151,9 @@ def _eps(source: Source, f: Form, eps: str, order: float) -> Guard:
     return Guard("add-eps", f"add {eps} to {_short(source, f)}", wraps.plus(source, f.node, eps), order, f"eps {eps}")
 
 
-def _clamp(source: Source, f: Form, sort: Kind, low: str | None, high: str | None, order: float, class_: str = "clamp") -> Guard:
+def _clamp(
+    source: Source, f: Form, sort: Kind, low: str | None, high: str | None, order: float, class_: str = "clamp"
+) -> Guard:
     limit = " and ".join(t for t in (f"at least {low}" if low else "", f"at most {high}" if high else "") if t)
     title = f"keep {_short(source, f)} {limit}"
     return Guard(class_, title, wraps.clamp(source, f.node, sort, low, high), order, f"{class_} {low} {high} {sort}")
@@ -130,7 +164,9 @@ def _short(source: Source, f: Form) -> str:
     return f"`{text}`" if len(text) <= 48 else f"`{text[:45]}...`"
 
 
-def bounded(source: Source, f: Form, fact: TensorFacts | None, low: str | None, high: str | None, op: str, order: float = 1.0) -> Iterator[Guard]:
+def bounded(
+    source: Source, f: Form, fact: TensorFacts | None, low: str | None, high: str | None, op: str, order: float = 1.0
+) -> Iterator[Guard]:
     """Inside [low, high]."""
     for i, sort in enumerate(kinds(source, f, fact)):
         yield _clamp(source, f, sort, low, high, order + 0.1 * i)
@@ -201,12 +237,18 @@ def denominator(source: Source, f: Form, fact: TensorFacts | None, half: bool) -
 
 
 def _away_from_zero(source: Source, f: Form, eps: str) -> Guard:
-    """Keeps the sign: where(|b| < eps, eps, b). Written around the text once, so b is named twice only in the condition."""
+    """Keeps the sign: where(|b| < eps, eps, b). Written around the text once, so b is named twice only in the
+    condition."""
     text = source.segment(f.node)
     start, end = source.span(f.node)
     where = source.spell("torch.where")
     one_line = " ".join(text.split())
-    wrap = Wrap(start, f"{where}({source.atom(f.node) if text == one_line else f'({one_line})'}.abs() < {eps}, {eps}, ", end, ")")
+    wrap = Wrap(
+        start,
+        f"{where}({source.atom(f.node) if text == one_line else f'({one_line})'}.abs() < {eps}, {eps}, ",
+        end,
+        ")",
+    )
     return Guard("safe-where", f"replace a {_short(source, f)} near 0 by {eps}", wrap, 4.5, f"where {eps}")
 
 

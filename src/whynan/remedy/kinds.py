@@ -1,6 +1,8 @@
-"""What an expression holds (tensor, numpy array, python number), whether it can be negative, whether it counts something.
+"""What an expression holds (tensor, numpy array, python number), whether it can be negative, whether it counts
+something.
 
-Read from the source, and from the measured facts where the birth gives them. "unknown" is an honest answer: the guard is
+Read from the source, and from the measured facts where the birth gives them. "unknown" is an honest answer: the
+guard is
 then written in the spelling that works for all of them (`+ eps`).
 """
 
@@ -19,11 +21,14 @@ Kind = Literal["tensor", "numpy", "number", "unknown"]
 NUMBERS = frozenset("len int float round ord".split())
 NUMBER_METHODS = frozenset("item size numel ndim tolist count index get_last_lr".split())
 COUNTS = frozenset("len numel size bincount histc count_nonzero unique nnz counter".split())
-COUNT_NAME = re.compile(r"(^|_)(n|num|cnt|counts?|lens?|lengths?|sizes?|totals?|steps?|iters?|deg|degrees?|valid|mask|nnz|seen|freq|words|tokens|batches)(_|$|\d)",
-                        re.IGNORECASE)  # fmt: skip
+COUNT_NAME = re.compile(
+    r"(^|_)(n|num|cnt|counts?|lens?|lengths?|sizes?|totals?|steps?|iters?|deg|degrees?|valid|mask|nnz|seen|freq|words"
+    r"|tokens|batches)(_|$|\d)",
+    re.IGNORECASE,
+)
 NONNEGATIVE = frozenset(
-    "norm std var sqrt abs softmax sigmoid exp square softplus relu cosh bincount len numel count_nonzero std_mean cdist dist "
-    "pairwise_distance hypot histc size".split()
+    "norm std var sqrt abs softmax sigmoid exp square softplus relu cosh bincount len numel count_nonzero std_mean "
+    "cdist dist pairwise_distance hypot histc size".split()
 )
 COMPARE = (ast.Compare, ast.BoolOp)
 
@@ -40,7 +45,11 @@ def kind(source: Source, f: Form, facts: TensorFacts | None = None, depth: int =
         return "tensor"
     if f.lib in ("numpy", "scipy"):
         return "numpy"
-    if f.lib == "math" or (f.op == "getitem" and _shape(f.args[0])) or f.op in (NUMBERS if f.lib == "python" else NUMBER_METHODS):
+    if (
+        f.lib == "math"
+        or (f.op == "getitem" and _shape(f.args[0]))
+        or f.op in (NUMBERS if f.lib == "python" else NUMBER_METHODS)
+    ):
         return "number"
     if f.op == "name":
         return _kind_of_name(source, f, depth)
@@ -58,7 +67,11 @@ def kind(source: Source, f: Form, facts: TensorFacts | None = None, depth: int =
 def _returned(source: Source, function: str, depth: int) -> Kind:
     """What a function of this file returns, by its last return statement."""
     nodes = source.own_nodes(source.functions[function][0])
-    values = [n.value for n in nodes if isinstance(n, ast.Return) and n.value is not None and not isinstance(n.value, ast.Tuple)]
+    values = [
+        n.value
+        for n in nodes
+        if isinstance(n, ast.Return) and n.value is not None and not isinstance(n.value, ast.Tuple)
+    ]
     return kind(source, form(source, values[-1]), None, depth + 2) if values else "unknown"
 
 
@@ -76,11 +89,8 @@ def _kind_of_name(source: Source, f: Form, depth: int) -> Kind:
     for statement, value in flow.bindings(source, scope, f.node.id):
         if value is not None and value is not f.node:
             return kind(source, form(source, value), None, depth + 2)
-        if isinstance(statement, ast.For) and isinstance(statement.iter, ast.Call):
-            if flow.last_name(statement.iter.func) == "range" or (
-                flow.last_name(statement.iter.func) == "enumerate" and _first(statement.target, f.node.id)
-            ):
-                return "number"
+        if isinstance(statement, ast.For) and _numbered(statement, f.node.id):
+            return "number"
     default = flow.default(scope, f.node.id)
     if isinstance(default, ast.Constant) and isinstance(default.value, (int, float)):
         return "number"
@@ -89,6 +99,12 @@ def _kind_of_name(source: Source, f: Form, depth: int) -> Kind:
         if value is not None:
             return kind(source, form(source, value), None, depth + 3)
     return "unknown"
+
+
+def _numbered(loop: ast.For, name: str) -> bool:
+    """Whether a loop gives `name` the numbers of a range or of enumerate."""
+    by = flow.last_name(loop.iter.func) if isinstance(loop.iter, ast.Call) else None
+    return by in ("range", "trange") or (by == "enumerate" and _first(loop.target, name))
 
 
 def _first(target: ast.expr, name: str) -> bool:
@@ -112,7 +128,11 @@ def counts(source: Source, f: Form, facts: TensorFacts | None = None) -> bool:
             return True
         while behind.op in SELECTING | {"neg", "cast", "float64", "long"} and behind.args:
             behind = behind.args[0]
-        if behind.op in COUNTS or _shape(behind) or (behind.op == "name" and COUNT_NAME.search(str(behind.value).split(".")[-1])):
+        if (
+            behind.op in COUNTS
+            or _shape(behind)
+            or (behind.op == "name" and COUNT_NAME.search(str(behind.value).split(".")[-1]))
+        ):
             return True
         if behind.op == "sum" and behind.args:
             return _mask(source, behind.args[0])
@@ -132,8 +152,10 @@ def _mask(source: Source, f: Form) -> bool:
     while inner.op in SELECTING | {"long", "unary"} and inner.args:
         inner = seen(source, inner.args[0])
     name = str(inner.value or f.value or "").split(".")[-1]
-    return isinstance(inner.node, COMPARE) or inner.op in ("eq", "ne", "gt", "lt", "ge", "le", "isfinite", "isnan", "ones") or bool(
-        re.search(r"mask|valid|present|known|observed|labels_on|is_|has_|keep|active|adj", name)
+    return (
+        isinstance(inner.node, COMPARE)
+        or inner.op in ("eq", "ne", "gt", "lt", "ge", "le", "isfinite", "isnan", "ones")
+        or bool(re.search(r"mask|valid|present|known|observed|labels_on|is_|has_|keep|active|adj", name))
     )
 
 
@@ -170,4 +192,7 @@ def squared(source: Source, f: Form) -> Form | None:
 
 def simple(node: ast.AST) -> bool:
     """Whether an expression may be written twice without doing much work twice."""
-    return not any(isinstance(n, (ast.Call, ast.Lambda, ast.Yield, ast.Await, ast.NamedExpr, ast.GeneratorExp)) for n in ast.walk(node))
+    return not any(
+        isinstance(n, (ast.Call, ast.Lambda, ast.Yield, ast.Await, ast.NamedExpr, ast.GeneratorExp))
+        for n in ast.walk(node)
+    )

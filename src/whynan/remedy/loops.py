@@ -11,7 +11,8 @@ from whynan.remedy.source import Source
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """A loop over batches. `names` are the names one batch is unpacked into; `top` the first statement of the body after that."""
+    """A loop over batches. `names` are the names one batch is unpacked into; `top` the first statement of the body
+    after that."""
 
     node: ast.For
     names: tuple[str, ...]
@@ -49,7 +50,11 @@ def _counter(node: ast.For) -> bool:
 
 def _loop(source: Source, node: ast.For) -> Loop | None:
     target: ast.expr = node.target
-    if isinstance(node.iter, ast.Call) and flow.last_name(node.iter.func) == "enumerate" and isinstance(target, ast.Tuple):
+    if (
+        isinstance(node.iter, ast.Call)
+        and flow.last_name(node.iter.func) == "enumerate"
+        and isinstance(target, ast.Tuple)
+    ):
         target = target.elts[-1]
     names = tuple(n.id for n in ast.walk(target) if isinstance(n, ast.Name) and n.id != "_")
     if not names:
@@ -77,7 +82,7 @@ def _unpacked(node: ast.For, name: str) -> tuple[tuple[str, ...], ast.stmt] | No
 def is_dict(source: Source, loop: Loop) -> bool:
     """Whether the batch is read with string keys."""
     for node in ast.walk(loop.node):
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in loop.names:
-            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-                return True
+        by_name = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in loop.names
+        if by_name and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):  # type: ignore
+            return True
     return False

@@ -1,7 +1,9 @@
-"""The tools of a rewriting rule: look through variables, carry the text of a part to where it is needed, spell a function.
+"""The tools of a rewriting rule: look through variables, carry the text of a part to where it is needed, spell a
+function.
 
 A rule matches a `Form` (the root) and answers with the text to put in its place. A part that stands in an earlier
-statement can be written again only if it is cheap and means the same there; otherwise it is hoisted: it gets a name in
+statement can be written again only if it is cheap and means the same there; otherwise it is hoisted: it gets a name
+in
 front of that statement, and both places use the name. `model(x)` is thus never called twice.
 """
 
@@ -68,10 +70,13 @@ class Match:
         return f
 
     def _eps_name(self, f: Form) -> bool:
-        return f.op == "name" and re.search(r"(^|[._])(eps|epsilon|tiny|smooth(ing)?)\d*$", str(f.value), re.I) is not None
+        return (
+            f.op == "name" and re.search(r"(^|[._])(eps|epsilon|tiny|smooth(ing)?)\d*$", str(f.value), re.I) is not None
+        )
 
     def peel(self, f: Form, test: Callable[[Form], object]) -> tuple[Form, Build] | None:
-        """The form that `test` accepts behind names and selections, and how to write the selections around a new text."""
+        """The form that `test` accepts behind names and selections, and how to write the selections around a new
+        text."""
         f = self.bare(f)
         if test(f):
             return f, lambda text: text
@@ -89,7 +94,9 @@ class Match:
         return core, lambda text: left + build(text) + right
 
     def _rest_unchanged(self, f: Form) -> bool:
-        parts = [n for n in ast.iter_child_nodes(f.node) if n is not f.args[0].node and not isinstance(n, ast.expr_context)]
+        parts = [
+            n for n in ast.iter_child_nodes(f.node) if n is not f.args[0].node and not isinstance(n, ast.expr_context)
+        ]
         return all(flow.unchanged(self.source, n, f.node, self.root.node) for n in parts if hasattr(n, "lineno"))
 
     # -- writing -----------------------------------------------------------------------------------------------------
@@ -139,7 +146,8 @@ class Match:
         return True
 
     def call(self, name: str, *args: str | None, **kw: str | None) -> str:
-        """A torch function by its short name, in the spelling this file uses: F.logsigmoid(z), torch.logsumexp(z, dim=1)."""
+        """A torch function by its short name, in the spelling this file uses: F.logsigmoid(z), torch.logsumexp(z,
+        dim=1)."""
         functional = "torch.nn.functional." + name
         if name in IN_TORCH and not any(a == "torch.nn.functional" for a in self.source.aliases.values()):
             functional = "torch." + name

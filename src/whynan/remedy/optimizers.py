@@ -10,7 +10,8 @@ from whynan.remedy import flow
 from whynan.remedy.source import Source
 
 NAMES = frozenset(
-    "SGD Adam AdamW Adamax Adagrad Adadelta NAdam RAdam RMSprop Rprop ASGD LBFGS SparseAdam Adafactor Muon Lion LAMB Lamb".split()
+    "SGD Adam AdamW Adamax Adagrad Adadelta NAdam RAdam RMSprop Rprop ASGD LBFGS SparseAdam Adafactor Muon "
+    "Lion LAMB Lamb".split()
 )
 SCHEDULER = re.compile(r"sched|warmup|annea|lr_|plateau", re.IGNORECASE)
 OPTIMIZER = re.compile(r"(^|[._])(opt|optim)|optimizer|optimiser|_opt$|(^|\.)(sgd|adam)", re.IGNORECASE)
@@ -32,7 +33,9 @@ def constructors(source: Source) -> list[ast.Call]:
     for call in source.calls:
         dotted = source.dotted(call.func) or ""
         name = dotted.split(".")[-1] if dotted else flow.last_name(call.func) or ""
-        if name in NAMES and (dotted.startswith("torch.optim") or (not dotted and isinstance(call.func, ast.Name)) or "optim" in dotted):
+        if name in NAMES and (
+            dotted.startswith("torch.optim") or (not dotted and isinstance(call.func, ast.Name)) or "optim" in dotted
+        ):
             out.append(call)
     return out
 

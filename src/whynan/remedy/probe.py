@@ -1,6 +1,8 @@
-"""A look at the very line of the birth, for a bad value that reaches neither a loss nor a parameter (a metric, a report).
+"""A look at the very line of the birth, for a bad value that reaches neither a loss nor a parameter (a metric, a
+report).
 
-The trial's copy of the file gets one call behind the statement of the birth, or around what it returns; the checker puts
+The trial's copy of the file gets one call behind the statement of the birth, or around what it returns; the checker
+puts
 the function into builtins. The user's file and the patch that is handed over do not contain it.
 """
 
@@ -49,5 +51,9 @@ def probed(text: str, line: int) -> str | None:
         start, end = source.span(statement.value)
         return apply_edits(text, [Edit(start, start, f"{NAME}("), Edit(end, end, ")")])
     names = [source.segment(t) for t, _ in flow.targets(statement) if isinstance(t, (ast.Name, ast.Attribute))]
-    edit = source.insert_after(statement, f"{NAME}({', '.join(names)})") if names and not isinstance(statement, flow.BLOCKS) else None
+    edit = (
+        source.insert_after(statement, f"{NAME}({', '.join(names)})")
+        if names and not isinstance(statement, flow.BLOCKS)
+        else None
+    )
     return apply_edits(text, [edit]) if edit else None

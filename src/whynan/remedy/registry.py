@@ -30,8 +30,11 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 
 
-def remedy(name: str, title: str, *, safety: Safety = "unsafe", where: Literal["birth", "project"] = "birth") -> Callable[[Propose], Propose]:
-    """Register a function (Report, Source) -> candidates as the remedy class `name`; its docstring says what it does."""
+def remedy(
+    name: str, title: str, *, safety: Safety = "unsafe", where: Literal["birth", "project"] = "birth"
+) -> Callable[[Propose], Propose]:
+    """Register a function (Report, Source) -> candidates as the remedy class `name`; its docstring says what it
+    does."""
 
     def register(function: Propose) -> Propose:
         KINDS[name] = Kind(name, title, (function.__doc__ or "").strip(), safety, where, function)

@@ -1,7 +1,8 @@
-"""exp(z) that is divided by its own sum, in two statements: a masked softmax, or the same with the maximum taken off first.
+"""exp(z) that is divided by its own sum, in two statements: a masked softmax, or the same with the maximum taken
+off first.
 
-    w = exp(s) * mask             w = s.masked_fill(mask == 0, -inf)
-    w = w / w.sum(-1)      ->     w = softmax(w, dim=-1)
+w = exp(s) * mask             w = s.masked_fill(mask == 0, -inf)
+w = w / w.sum(-1)      ->     w = softmax(w, dim=-1)
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ def shifted(source: Source, forms: list[Form]) -> list[Candidate]:
         dim = summed_over(source, quotient) if quotient else None
         if quotient is None or dim is None:
             continue
-        for order, title, edits in ((0.2, MASKED, masked_softmax(source, f, quotient, dim)), (1.5, SHIFTED, subtract_maximum(source, f, dim))):
+        for order, title, edits in (
+            (0.2, MASKED, masked_softmax(source, f, quotient, dim)),
+            (1.5, SHIFTED, subtract_maximum(source, f, dim)),
+        ):
             if edits:
                 out.append(Candidate("stable-formulation", title, source, edits, "safe", order=order))
     return out
@@ -49,7 +53,13 @@ def normalised(source: Source, f: Form) -> Form | None:
             quotient = form(source, node)
             if quotient.op == "div" and len(quotient.args) == 2:
                 top, below = quotient.args
-                if top.op == "name" and top.value in names and below.op == "sum" and below.args and below.args[0].value == top.value:
+                if (
+                    top.op == "name"
+                    and top.value in names
+                    and below.op == "sum"
+                    and below.args
+                    and below.args[0].value == top.value
+                ):
                     return quotient
     return None
 
@@ -65,11 +75,20 @@ def masked_softmax(source: Source, f: Form, quotient: Form, dim: str) -> tuple[E
     """Only where the variable is exp(z) * mask and nothing else, assigned once and normalised in place or once."""
     value = getattr(source.statement(f.node), "value", None)
     whole = form(source, value) if isinstance(value, ast.BinOp) else None
-    if whole is None or whole.op != "mul" or f.node not in [a.node for a in whole.args] or isinstance(quotient.node, ast.AugAssign):
+    if (
+        whole is None
+        or whole.op != "mul"
+        or f.node not in [a.node for a in whole.args]
+        or isinstance(quotient.node, ast.AugAssign)
+    ):
         return None
     mask = next(a for a in whole.args if a.node is not f.node)
     z, name = f.args[0], assigned(source, f)[0]
-    uses = [n for n in source.own_nodes(source.scope(f.node)) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+    uses = [
+        n
+        for n in source.own_nodes(source.scope(f.node))
+        if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)
+    ]
     own = [n for n in uses if quotient.node in source.ancestors(n)]
     again = [t for t, _ in flow.targets(source.statement(quotient.node)) if isinstance(t, ast.Name) and t.id == name]
     if len(uses) != len(own) and not again:

@@ -1,7 +1,9 @@
 """One file of the user's source: text, syntax tree, positions, names, and what an assignment says about a name.
 
-Positions of `ast` are UTF-8 columns in a line; here they become byte offsets in the whole text, which is what an `Edit`
-takes. Definitions are looked up by a simple rule that prefers silence to a wrong answer: the last assignment before the
+Positions of `ast` are UTF-8 columns in a line; here they become byte offsets in the whole text, which is what an
+`Edit`
+takes. Definitions are looked up by a simple rule that prefers silence to a wrong answer: the last assignment before
+the
 use, in the same block or one that encloses it, with no other assignment to the name in between.
 """
 
@@ -61,7 +63,8 @@ class Source:
         return self.data[start:end].decode()
 
     def atom(self, node: ast.AST) -> str:
-        """The text of an expression, in parentheses where a method call or an operator would otherwise bind to a part."""
+        """The text of an expression, in parentheses where a method call or an operator would otherwise bind to a
+        part."""
         text = self.segment(node)
         number = isinstance(node, ast.Constant) and isinstance(node.value, (int, float))
         return text if isinstance(node, ATOMS) and not number and not self.bare_tuple(node) else f"({text})"
@@ -185,7 +188,8 @@ class Source:
         return ".".join([self.aliases[node.id], *reversed(parts)])
 
     def spell(self, dotted: str) -> str:
-        """How this file may write a library name, with the imports it has: "F.softplus" for torch.nn.functional.softplus."""
+        """How this file may write a library name, with the imports it has: "F.softplus" for
+        torch.nn.functional.softplus."""
         best: str | None = None
         for alias, name in self.aliases.items():
             if dotted == name or dotted.startswith(name + "."):

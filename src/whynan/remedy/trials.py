@@ -1,6 +1,7 @@
 """The proof of a patch: the patched script is run again, and must stay finite, train as far, and train as well.
 
-A patch is `verified` only if its run stayed finite to the end, took at least nine tenths of the bare run's steps, moved
+A patch is `verified` only if its run stayed finite to the end, took at least nine tenths of the bare run's steps,
+moved
 the parameters, and ended with a loss no worse than before the failure. A run that was cut off by the budget proves
 nothing unless it went on for long after the step that used to fail.
 """
@@ -30,8 +31,16 @@ ENOUGH_STEPS = 0.9
 """Share of the bare run's steps that a cured run must take; dropping a bad batch costs a few."""
 WINDOW = 10
 """Losses whose median stands for the level before the failure and at the end."""
-QUIET = {"WANDB_MODE": "disabled", "WANDB_SILENT": "true", "MLFLOW_TRACKING_URI": "", "COMET_MODE": "disabled",
-         "NEPTUNE_MODE": "debug", "CLEARML_OFFLINE_MODE": "1", "PYTHONDONTWRITEBYTECODE": "1", "TQDM_DISABLE": "1"}  # fmt: skip
+QUIET = {
+    "WANDB_MODE": "disabled",
+    "WANDB_SILENT": "true",
+    "MLFLOW_TRACKING_URI": "",
+    "COMET_MODE": "disabled",
+    "NEPTUNE_MODE": "debug",
+    "CLEARML_OFFLINE_MODE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TQDM_DISABLE": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ class Script:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run as the checker saw it. A run that was cut off carries what was seen until the first bad value, if there was one."""
+    """One run as the checker saw it. A run that was cut off carries what was seen until the first bad value, if
+    there was one."""
 
     finite: bool = False
     steps: int = 0
@@ -81,12 +91,20 @@ class Trial:
     def facts(self) -> TrialFacts | None:
         if self.outcome is None:
             return None
-        return TrialFacts(how="rerun", steps=self.outcome.steps, finite=self.outcome.finite, loss_before=self.loss_before,
-                          loss_after=self.loss_after)  # fmt: skip
+        return TrialFacts(
+            how="rerun",
+            steps=self.outcome.steps,
+            finite=self.outcome.finite,
+            loss_before=self.loss_before,
+            loss_after=self.loss_after,
+        )
 
 
-def judge(script: Script, patch: str, budget: float, bare: Outcome, probe: Probe | None = None, horizon: int | None = None) -> Trial:
-    """Apply a patch to a copy, run it for at most `budget` seconds (and `horizon` steps), compare with the bare run."""
+def judge(
+    script: Script, patch: str, budget: float, bare: Outcome, probe: Probe | None = None, horizon: int | None = None
+) -> Trial:
+    """Apply a patch to a copy, run it for at most `budget` seconds (and `horizon` steps), compare with the bare
+    run."""
     outcome = run(script, patch, budget, probe=probe, horizon=horizon)
     if outcome.timed_out:
         return Trial(False, f"not finished within {budget:.0f} s", None)
@@ -144,20 +162,39 @@ def unhealthy(bare: Outcome, outcome: Outcome) -> str:
 
 
 # -- running ---------------------------------------------------------------------------------------------------------
-def run(script: Script, patch: str | None, budget: float, stop: bool = True, probe: Probe | None = None, horizon: int | None = None) -> Outcome:
+def run(
+    script: Script,
+    patch: str | None,
+    budget: float,
+    stop: bool = True,
+    probe: Probe | None = None,
+    horizon: int | None = None,
+) -> Outcome:
     """Run a script in a mirror of its folder, patched or bare, for at most `budget` seconds and `horizon` steps."""
     root = Path(tempfile.mkdtemp(prefix="whynan-trial-"))
     try:
         where = mirror(script, patch, root, probe)
-        spec = {"script": str(where[0]), "cwd": str(where[1]), "argv": list(script.argv), "module": script.module, "stop": stop,
-                "root": str(root), "result": str(root / "result.json"), "env": environment(root),
-                "probe": probe.kind if probe else None} | ({"most_steps": horizon} if horizon else {})  # fmt: skip
+        spec = {
+            "script": str(where[0]),
+            "cwd": str(where[1]),
+            "argv": list(script.argv),
+            "module": script.module,
+            "stop": stop,
+            "root": str(root),
+            "result": str(root / "result.json"),
+            "env": environment(root),
+            "probe": probe.kind if probe else None,
+        } | ({"most_steps": horizon} if horizon else {})
         (root / "spec.json").write_text(json.dumps(spec))
         finished = SERVER.run(root / "spec.json", budget)
         result = root / "result.json"
         if not finished:
             partial = root / "result.json.partial"
-            return replace(outcome(json.loads(partial.read_text())), timed_out=True) if partial.exists() else Outcome(timed_out=True)
+            return (
+                replace(outcome(json.loads(partial.read_text())), timed_out=True)
+                if partial.exists()
+                else Outcome(timed_out=True)
+            )
         if not result.exists():
             return Outcome(crash="the process died")
         return outcome(json.loads(result.read_text()))
@@ -171,8 +208,18 @@ def outcome(seen: dict) -> Outcome:  # type: ignore[type-arg]
     for _, place, line, _ in seen["losses"]:
         lines.setdefault(place, []).append(line)
     order = {place: {line: i for i, line in enumerate(sorted(set(found)))} for place, found in lines.items()}
-    return Outcome(seen["finite"], seen["steps"], seen["moved"], bad.get("what"), bad.get("step"), seen["crash"],
-                   tuple((s, f"{p}#{order[p][line]}", v) for s, p, line, v in seen["losses"]), tuple(seen["buffers"]), seen["optimizers"], seen["seconds"])  # fmt: skip
+    return Outcome(
+        seen["finite"],
+        seen["steps"],
+        seen["moved"],
+        bad.get("what"),
+        bad.get("step"),
+        seen["crash"],
+        tuple((s, f"{p}#{order[p][line]}", v) for s, p, line, v in seen["losses"]),
+        tuple(seen["buffers"]),
+        seen["optimizers"],
+        seen["seconds"],
+    )
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -233,9 +280,14 @@ class Server:
     def start(self) -> subprocess.Popen[str]:
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, str(CHECKER), "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, text=True, start_new_session=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            )  # fmt: skip
+                [sys.executable, str(CHECKER), "--serve"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            )
         return self.process
 
     def run(self, spec: Path, budget: float) -> bool:
@@ -264,12 +316,18 @@ class Server:
     def _ready(process: subprocess.Popen[str], wait: float) -> bool:
         import select
 
+        assert process.stdout
         return bool(select.select([process.stdout], [], [], wait)[0])
 
     @staticmethod
     def _alone(spec: Path, budget: float) -> bool:
-        process = subprocess.Popen([sys.executable, str(CHECKER), str(spec)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, str(CHECKER), str(spec)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             process.wait(budget)
             return True
@@ -295,3 +353,9 @@ def _kill(pid: int) -> None:
 
 SERVER = Server()
 atexit.register(SERVER.close)
+
+
+def warm_up() -> None:
+    """Start the process that trials fork from, so that its import of torch overlaps with other work."""
+    if hasattr(os, "fork"):
+        SERVER.start()

@@ -1,6 +1,7 @@
 """Writing around an expression: x.clamp(min=e), max(x, e), x + e, without touching its text.
 
-A `Wrap` puts text before and after; several wraps may nest (log(-log(u)) guarded twice) and become insertions that keep
+A `Wrap` puts text before and after; several wraps may nest (log(-log(u)) guarded twice) and become insertions that
+keep
 every character the user wrote. Parentheses that stand there already are used.
 """
 
@@ -73,8 +74,10 @@ def plus(source: Source, node: ast.AST, text: str) -> Wrap:
     inner = isinstance(node, LOOSE) or (isinstance(node, ast.BinOp) and isinstance(node.op, BITWISE))
     left, right = ("(", ")") if inner else ("", "")
     parent = source.parents.get(node)
-    alone = source.parenthesised(node) or (isinstance(parent, ast.Call) and any(node is a for a in parent.args)) or isinstance(
-        parent, (ast.keyword, ast.Assign, ast.Return)
+    alone = (
+        source.parenthesised(node)
+        or (isinstance(parent, ast.Call) and any(node is a for a in parent.args))
+        or isinstance(parent, (ast.keyword, ast.Assign, ast.Return))
     )
     return Wrap(start, left, end, f"{right} + {text}") if alone else Wrap(start, "(" + left, end, f"{right} + {text})")
 

@@ -20,9 +20,9 @@ from whynan.replay.influence import Masks, everything, influence, sanitized, who
 from whynan.replay.memory import Area, collect, length_of, spread, unit, writers
 from whynan.replay.reevaluate import reevaluate, repeatable
 from whynan.replay.trace import OpRecord, TensorRef, Trace
-from whynan.tensors.look import nonfinite, where
+from whynan.tensors.look import FLOAT8, nonfinite, where
 
-DEADLINE = 30.0  # seconds of following single elements; whole tensors after that
+DEADLINE = 20.0  # seconds of following single elements; whole tensors after that
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Visit:
 
 
 class Backtrack:
-    def __init__(self, trace: Trace, symptom: TensorRef) -> None:
+    def __init__(self, trace: Trace, symptoms: list[TensorRef]) -> None:
         self.trace = trace
-        self.symptom = symptom
+        self.symptoms = symptoms
         self.visits: dict[int, Visit] = {}
         self.queue: list[int] = []
         self.entries: list[TensorRef] = []
@@ -53,12 +53,13 @@ class Backtrack:
     # -- backwards: which elements, which op
 
     def run(self) -> Finding:
-        mask = self.symptom.area.mask()
-        if mask is None:
-            mask, self.exact = whole(self.symptom), False
         first = Visit(OpRecord(len(self.trace.records), None, None))  # type: ignore[arg-type]
-        if bool(mask.any()):
-            self._follow(first, self.symptom, mask)
+        for symptom in self.symptoms:
+            mask = symptom.area.mask()
+            if mask is None:  # its values were not kept, but they may be known to be finite
+                mask, self.exact = whole(symptom) & symptom.bad, False
+            if bool(mask.any()):
+                self._follow(first, symptom, mask)
         while self.queue:
             self._visit(self.visits[-heapq.heappop(self.queue)])
         return self._judge(first)
@@ -104,11 +105,10 @@ class Backtrack:
             ref = record.inputs[i]
             visit.given_nan = visit.given_nan or _any_nan(record.inputs, {i: mask})
             self._follow(visit, ref, mask)
-        for name, value in visit.scalars:
-            if not visit.parents and not visit.entries and value != value:
-                self._number(visit, value)
+        if not visit.parents and not visit.entries and any(math.isnan(value) for _, value in visit.scalars):
+            self._number(visit)
 
-    def _number(self, visit: Visit, value: float) -> None:
+    def _number(self, visit: Visit) -> None:
         """A nan that left the tensors through `.item()` earlier and came back as a Python number."""
         for record in reversed(self.trace.records[: visit.record.index]):
             if record.scalar is not None and record.scalar != record.scalar and record.inputs:
@@ -177,7 +177,7 @@ class Backtrack:
         for index in order:
             self._settle(self.visits[index])
         self._settle_entries(first)
-        finding = Finding(self.symptom, exact=self.exact)
+        finding = Finding(next((ref for ref in self.symptoms if ref.bad), self.symptoms[0]), exact=self.exact)
         visits = [self.visits[i] for i in order] + [first]
         sources = [v for v in visits if any(not _meant(v, e) for e in v.entries)]
         births = [v for v in visits if v.leaf in ("born", "uninitialised")]
@@ -276,7 +276,7 @@ def _meant(reader: Visit, ref: TensorRef) -> bool:
     if reader.record.phase == "optimizer":
         return False
     tensor = ref.tensor
-    if isinstance(tensor, torch.nn.Parameter) or (tensor is not None and tensor.requires_grad):
+    if ref.area.memory.parameter or (tensor is not None and tensor.requires_grad):
         return False
     return deliberate(ref.value)
 
@@ -286,26 +286,28 @@ def _moved_bytes(visit: Visit) -> Masks:
     record = visit.record
     if record.plan.base not in ("copy_", "clone"):
         return {}
-    (mask,) = visit.wanted.values()
-    return {i: mask for i, ref in enumerate(record.inputs) if ref.shape == mask.shape and ref.name != "self" or len(record.inputs) == 1}
+    mask = next(iter(visit.wanted.values()))
+    sources = [i for i, ref in enumerate(record.inputs) if ref.shape == mask.shape]
+    return {sources[-1]: mask} if sources else {}
 
 
 def _any_nan(refs: list[TensorRef], masks: Masks) -> bool:
-    for i, mask in masks.items():
-        value = refs[i].value
-        if value is None:
-            if refs[i].has_nan:
-                return True
-        elif value.is_floating_point() or value.is_complex():
-            if bool(torch.isnan(value.float() if value.dtype.itemsize == 1 else value)[mask].any()):
-                return True
-    return False
+    return any(refs[i].has_nan and _nan_at(refs[i].value, mask) for i, mask in masks.items())
 
 
-def trace_back(trace: Trace, symptom: TensorRef) -> Finding:
-    """The `Finding` for `symptom`. May be called while a scope is open: it does not observe this."""
+def _nan_at(value: torch.Tensor | None, mask: torch.Tensor) -> bool:
+    if value is None:
+        return True  # there is one, and it can no longer be seen where
+    return bool((torch.isnan(value.float() if value.dtype in FLOAT8 else value) & mask).any())
+
+
+def trace_back(trace: Trace, symptoms: list[TensorRef]) -> Finding:
+    """The `Finding` for the symptoms together: the earliest birth that reaches one of them.
+
+    May be called while a scope is open, which does not observe this.
+    """
     with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C.DisableTorchFunction():
-        return Backtrack(trace, symptom).run()
+        return Backtrack(trace, symptoms).run()
 
 
 def upstream(trace: Trace, finding: Finding, limit: int) -> list[tuple[OpRecord, float]]:

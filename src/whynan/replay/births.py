@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator
 
 import torch
 
@@ -12,7 +12,7 @@ from whynan.case.facts import Birth, Elements, PathStep, State, TensorFacts
 from whynan.replay.influence import Masks
 from whynan.replay.trace import OpRecord, TensorRef, Trace
 from whynan.tensors.expression import call_text
-from whynan.tensors.look import look, unobserved, where
+from whynan.tensors.look import look, unobserved
 
 Names = Callable[[torch.Tensor], "str | None"]
 
@@ -62,18 +62,20 @@ def _is_limit(record: OpRecord, name: str) -> bool:
 
 
 def deliberate(value: torch.Tensor | None) -> bool:
-    """Infinities that look like a mask or a starting value: nothing but them, or one and the same finite number.
+    """Infinities that look like a mask or a starting value: nothing but them, or -inf beside one and the same number.
 
     Data that went infinite has other numbers around it; a nan is never deliberate.
     """
-    if value is None or not (value.is_floating_point()):
+    if value is None or not value.is_floating_point():
         return False
     with unobserved():
         flat = value.reshape(-1).float()
         if bool(torch.isnan(flat).any()):
             return False
         finite = flat[torch.isfinite(flat)]
-        return finite.numel() == 0 or bool((finite == finite[0]).all())
+        if finite.numel() == 0:
+            return True
+        return not bool((flat == math.inf).any()) and bool((finite == finite[0]).all())
 
 
 def places(record: OpRecord) -> bool:

@@ -226,6 +226,7 @@ class _Alarm:
         watcher.loops.optimizers_exist = False
         watcher.loops.enabled = False  # nothing is re-executed here
         watcher.sentinel.on_step = self._stepped
+        watcher.hooks.evaluation.on_bad = self._returned_nan
         self._stepped()
 
     def _stepped(self) -> None:
@@ -234,6 +235,10 @@ class _Alarm:
         if steps >= self.goal["step"] and not self.open:
             self.open = True
             self.scope.__enter__()
+
+    def _returned_nan(self, call: int, tensors: list[Tensor]) -> None:
+        if self.goal["what"] == "output":
+            self.seen(Seen("output", None, "nan", tensors))
 
     def seen(self, seen: Seen) -> None:
         if self.open:

@@ -1,9 +1,9 @@
 """Which elements of an op's inputs had a say in certain elements of its outputs.
 
-Three ways, exact first: element by element for pointwise ops; by the choice that was made for `where` and `masked_fill`;
-else by running the op on ordinary random numbers of the same shapes and following the gradient from those output
-elements (integers, masks and indices stay the real ones, so gathers, scatters, views and joins follow the true route).
-What cannot be run that way counts as influenced by everything.
+Exact rules first: element by element for pointwise ops, by the choice that was made for `where` and `masked_fill`, by
+rows and columns for products of matrices. Else the op is run on ordinary random numbers of the same shapes, and the
+gradient is followed from those output elements (integers, masks and indices stay the real ones, so gathers, scatters,
+views and joins follow the true route). What cannot be run that way counts as influenced by everything.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ _ELEMENTWISE = frozenset(
     "_to_copy clone copy_ native_dropout mse_loss_backward bernoulli_ masked_fill masked_fill_ lift_fresh "
     "softplus_backward softplus prelu _prelu_kernel detach alias".split()
 )
+_PRODUCTS = {
+    "mm": ("self", "mat2"),
+    "addmm": ("mat1", "mat2"),
+    "bmm": ("self", "mat2"),
+    "baddbmm": ("batch1", "batch2"),
+}
 _LARGEST = ("max", "amax", "aminmax", "topk", "sort", "cummax", "median", "nanmedian", "kthvalue", "mode")
 _SMALLEST = ("min", "amin", "cummin")
 
@@ -39,6 +45,8 @@ def influence(record: OpRecord, wanted: Masks) -> Masks:
         found = _pointwise(record, wanted, floats)
         if found is not None:
             return found
+    if record.plan.base in _PRODUCTS and len(wanted) == 1:
+        return _product(record, next(iter(wanted.values())), floats)
     for attempt in (torch.float64, None):
         try:
             return _by_gradient(record, wanted, floats, attempt)
@@ -93,6 +101,22 @@ def _choice(record: OpRecord, shape: torch.Size) -> dict[str, torch.Tensor]:
         return {}
     on = switch.value.bool().expand(shape)
     return {"self": on, "other": ~on} if record.plan.base == "where" else {"self": ~on, "value": on}
+
+
+def _product(record: OpRecord, mask: torch.Tensor, floats: list[int]) -> Masks:
+    """Element (i, j) of a product of matrices comes from row i of the left and column j of the right one."""
+    left, right = _PRODUCTS[record.plan.base]
+    found: Masks = {}
+    for i in floats:
+        ref = record.inputs[i]
+        if ref.name == left:
+            found[i] = mask.any(-1, keepdim=True).expand(ref.shape)
+        elif ref.name == right:
+            found[i] = mask.any(-2, keepdim=True).expand(ref.shape)
+        else:  # the summand of addmm and its like
+            fitted = _shrink(mask, ref.shape)
+            found[i] = fitted if fitted is not None else whole(ref)
+    return found
 
 
 def _listwise(record: OpRecord, wanted: Masks, floats: list[int]) -> Masks:

@@ -32,6 +32,7 @@ from whynan.watch.snapshot import Snapshot
 from whynan.watch.suspicion import suspect
 from whynan.watch.watcher import Watcher
 
+MANY_STEPS = 8  # optimizer steps in one iteration
 DEEPEST = 8  # symptom tensors that are traced back, at most
 
 
@@ -69,16 +70,23 @@ class Microscope:
         return "data" if self.watcher.loops.fetching(sys._getframe(1)) else None
 
     @contextlib.contextmanager
-    def over(self, run: LoopRun, index: int) -> Iterator[None]:
-        """Active while iteration `index` executes: eagerly, with backward on this thread."""
-        self.mark(run.first + index)
-        previous = self.watcher.sentinel.on_step
-        self.watcher.sentinel.on_step = lambda: self.mark(run.first + index)
-        try:
-            with self.scope:
+    def over(self, run: LoopRun, index: int, from_step: int) -> Iterator[None]:
+        """Active while iteration `index` executes, as soon as `from_step` optimizer steps are completed."""
+        sentinel = self.watcher.sentinel
+        with contextlib.ExitStack() as stack:
+
+            def look() -> None:
+                if not opened and sentinel.steps >= from_step:
+                    opened.append(stack.enter_context(self.scope))
+                self.mark(run.first + index)
+
+            opened: list[Scope] = []
+            previous, sentinel.on_step = sentinel.on_step, look
+            try:
+                look()
                 yield
-        finally:
-            self.watcher.sentinel.on_step = previous
+            finally:
+                sentinel.on_step = previous
 
     def mark(self, iteration: int) -> None:
         self.marks.append((len(self.scope.trace.records), self.watcher.sentinel.steps, iteration))
@@ -129,9 +137,13 @@ def _look(
     microscope = Microscope(watcher, roots)
     before = [loss for count, _, loss in watcher.sentinel.history.loss if count > snapshot.backwards]
     last = found.iteration - run.first
+    assert run.record is not None
+    first = run.record.taped(start)
+    # an iteration that takes many steps (a whole epoch, a `fit()` of a library) is only looked at towards its end
+    from_step = 0 if first is None or seen.step - first.steps <= MANY_STEPS else seen.step - 1
 
     def around(index: int) -> contextlib.AbstractContextManager[Any]:
-        return microscope.over(run, index) if index >= start else contextlib.nullcontext()
+        return microscope.over(run, index, from_step) if index >= start else contextlib.nullcontext()
 
     outcome = yield Attempt(snapshot=snapshot, until=last, around=around)
     again = _same_symptom(seen, outcome, run, watcher)
@@ -152,7 +164,7 @@ def _look(
     variables = read_locals(run.frame)
     taped = run.record.taped(last) if run.record is not None else None
     names.add_item(run.item, variables)
-    for value, _ in taped.nexts if taped is not None else ():
+    for value, _, _ in taped.nexts if taped is not None else ():
         names.add_item(value, variables)
     found.names, found.trace = names, microscope.scope.trace
     return microscope

@@ -11,7 +11,8 @@ Values are kept by reference and copied only when somebody is about to overwrite
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Iterable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -27,7 +28,7 @@ Extremes = tuple[float, float, bool, bool]  # smallest, largest (nan if any), ha
 class Memory:
     """One storage: the ops that wrote it, in order, and the areas looked at since the last write."""
 
-    __slots__ = ("number", "weak", "writes", "areas", "clean", "counted")
+    __slots__ = ("number", "weak", "writes", "areas", "clean", "counted", "parameter")
 
     def __init__(self, number: int, storage: torch.UntypedStorage) -> None:
         self.number = number
@@ -36,13 +37,15 @@ class Memory:
         self.areas: dict[tuple, Area] = {}
         self.clean = False  # True: every element is known to be finite
         self.counted = False  # True: its bytes are in the budget
+        self.parameter = False  # True: a parameter lives here
 
 
 class Area:
     """A strided part of a memory, as it was between two writes."""
 
     __slots__ = (
-        "memory", "offset", "shape", "stride", "dtype", "device", "version", "tensor", "keep", "copied", "_extremes", "_checked",
+        "memory", "offset", "shape", "stride", "dtype", "device", "version",
+        "tensor", "keep", "copied", "_extremes", "_checked",
     )  # fmt: skip
 
     def __init__(self, memory: Memory, tensor: torch.Tensor) -> None:
@@ -115,7 +118,7 @@ def _reach(tensor: torch.Tensor) -> int:
     if tensor.numel() == 0:
         return 0
     last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride()))
-    return (tensor.storage_offset() + last + 1) * tensor.element_size()
+    return int(tensor.storage_offset() + last + 1) * tensor.element_size()
 
 
 class Ledger:
@@ -237,12 +240,26 @@ def spread(mask: torch.Tensor, area: Area, grain: int, length: int) -> torch.Ten
     """Mark the elements of `mask` (shape of `area`) on a flat map of the memory, `length` grains long."""
     flat = torch.zeros(length, dtype=torch.bool, device=mask.device)
     window, wide = _window(flat, area, grain)
-    if window.numel():
-        flat_index = _addresses(area, grain, mask.device)[mask.expand(area.shape)]
-        if wide > 1:
-            flat_index = (flat_index[:, None] + torch.arange(wide, device=mask.device)).reshape(-1)
-        flat[flat_index] = True
+    if not window.numel():
+        return flat
+    if _disjoint(window):
+        window.copy_(mask.unsqueeze(-1) if wide > 1 else mask)
+        return flat
+    hit = _addresses(area, grain, mask.device)[mask.expand(area.shape)]
+    if wide > 1:
+        hit = (hit[:, None] + torch.arange(wide, device=mask.device)).reshape(-1)
+    flat[hit] = True
     return flat
+
+
+def _disjoint(window: torch.Tensor) -> bool:
+    """No two elements share an address (sufficient, not necessary)."""
+    reach = 0
+    for step, size in sorted((s, n) for s, n in zip(window.stride(), window.shape) if n > 1):
+        if step <= reach:
+            return False
+        reach += (size - 1) * step
+    return True
 
 
 def collect(flat: torch.Tensor, area: Area, grain: int) -> torch.Tensor:
@@ -261,7 +278,7 @@ def _window(flat: torch.Tensor, area: Area, grain: int) -> tuple[torch.Tensor, i
 
 def _addresses(area: Area, grain: int, device: torch.device) -> torch.Tensor:
     wide = area.dtype.itemsize // grain
-    place = torch.full(tuple(area.shape), area.offset * wide, dtype=torch.int64, device=device)
+    place = torch.full(tuple(area.shape), int(area.offset * wide), dtype=torch.int64, device=device)
     for axis, (size, step) in enumerate(zip(area.shape, area.stride)):
         shape = [1] * len(area.shape)
         shape[axis] = size
@@ -275,7 +292,7 @@ def length_of(grain: int, *areas: Area) -> int:
     for a in areas:
         wide = a.dtype.itemsize // grain
         last = sum((n - 1) * s for n, s in zip(a.shape, a.stride)) if all(a.shape) else -1
-        ends.append((a.offset + last + 1) * wide)
+        ends.append(int(a.offset + last + 1) * wide)
     return max(ends, default=0)
 
 
@@ -285,7 +302,6 @@ def holdable(tensor: object) -> torch.Tensor | None:
     if inner is None:
         return None
     try:
-        inner.untyped_storage()._cdata
+        return inner if inner.untyped_storage()._cdata else None
     except (RuntimeError, NotImplementedError):
         return None
-    return inner

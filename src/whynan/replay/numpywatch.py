@@ -38,7 +38,7 @@ class NumpyWatch:
         self._is_user_file = is_user_file
         self._phase = phase
         self._seen: set[tuple[str, str, int, str]] = set()
-        numpy = sys.modules.get("numpy")
+        numpy: Any = sys.modules.get("numpy")
         if numpy is None:
             return
         numpy.seterrcall(self._called)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ _CASTS = frozenset({"_to_copy", "convert_element_type", "to"})
 
 
 class NotRepeatable(Exception):
-    """The op cannot be evaluated again: it draws random numbers, talks to other processes, or its values were not kept."""
+    """The op cannot be evaluated again: it draws random numbers, talks to others, or its values were not kept."""
 
 
 def reevaluate(
@@ -29,7 +30,9 @@ def reevaluate(
         return call(record, lambda ref: _operand(ref, dtype, values), dtype)
 
 
-def call(record: OpRecord, operand: Callable[[TensorRef], torch.Tensor], dtype: torch.dtype | None) -> list[torch.Tensor]:
+def call(
+    record: OpRecord, operand: Callable[[TensorRef], torch.Tensor], dtype: torch.dtype | None
+) -> list[torch.Tensor]:
     """Call the op with `operand(ref)` in the place of each recorded tensor. Written arguments must be fresh copies."""
     plan = record.plan
     if not repeatable(record):
@@ -75,7 +78,9 @@ def wider(asked: torch.dtype, dtype: torch.dtype) -> torch.dtype:
     return dtype if asked.is_floating_point else asked
 
 
-def _operand(ref: TensorRef, dtype: torch.dtype | None, values: Mapping[TensorRef, torch.Tensor] | None) -> torch.Tensor:
+def _operand(
+    ref: TensorRef, dtype: torch.dtype | None, values: Mapping[TensorRef, torch.Tensor] | None
+) -> torch.Tensor:
     value = values.get(ref) if values else None
     value = ref.value if value is None else value
     if value is None:

@@ -61,7 +61,11 @@ def _read(func: Any) -> Plan:
     op = schema.name
     base = op.rpartition("::")[2]
     names = tuple(a.name for a in schema.arguments)
-    written = frozenset() if base in REBINDERS else frozenset(a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write)
+    written = (
+        frozenset()
+        if base in REBINDERS
+        else frozenset(a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write)
+    )
     results = schema.returns
     return Plan(
         op=op,

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -61,7 +62,11 @@ class Scope:
 
 class _Observer(TorchDispatchMode):
     def __init__(
-        self, trace: Trace, is_user_file: Callable[[str], bool], names: ModuleNames, phase: Callable[[], str | None] | None
+        self,
+        trace: Trace,
+        is_user_file: Callable[[str], bool],
+        names: ModuleNames,
+        phase: Callable[[], str | None] | None,
     ) -> None:
         super().__init__()
         self.trace = trace
@@ -110,7 +115,7 @@ class _Observer(TorchDispatchMode):
         record.args = tuple(self._take(record, names[i], a) for i, a in enumerate(args))
         record.kwargs = {name: self._take(record, name, a) for name, a in kwargs.items()}
         if plan.written or plan.running:
-            for name, tensor in _written(plan, args, kwargs):
+            for _, tensor in _written(plan, args, kwargs):
                 self.trace.ledger.before_write(tensor)
         return record
 
@@ -130,6 +135,8 @@ class _Observer(TorchDispatchMode):
         if inner is None:
             return None
         area = self.trace.ledger.area(inner)
+        if type(tensor) is torch.nn.Parameter:
+            area.memory.parameter = True
         if not area._checked and not area.memory.clean and area.floating:
             area.measure(inner)
             if not area.memory.writes and not area.bad and _whole(inner):
@@ -173,6 +180,8 @@ class _Observer(TorchDispatchMode):
         if inner is None:
             return
         memory = self.trace.ledger.memory(inner)
+        if fresh and record.plan.op.startswith("aten::"):  # `_unsafe_view` is a view that does not say so
+            fresh = all(ref.area.memory is not memory for ref in record.inputs)
         if fresh or not (memory.writes or memory.areas):
             self._write(record, name, inner)
         elif not record.plan.written:  # a view: it wrote nothing, but it is what the op gave
@@ -225,5 +234,3 @@ def _written(plan: Plan, args: tuple, kwargs: dict[str, Any]) -> list[tuple[str,
 def _whole(tensor: torch.Tensor) -> bool:
     """The tensor covers its storage, so what holds for it holds for every view."""
     return tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
-
-

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -198,12 +199,17 @@ class Trace:
     def bad_records(self) -> Iterator[OpRecord]:
         return (r for r in self.records if r.bad)
 
-    def births_reaching(self, tensor: torch.Tensor | TensorRef) -> Any:
-        """The `Finding` for `tensor`: the birth or the source of the bad values that reach it, and the way."""
+    def births_reaching(self, tensors: torch.Tensor | TensorRef | Sequence[torch.Tensor | TensorRef]) -> Any:
+        """The `Finding` for the bad values of a tensor: the birth or the source that reaches it, and the way.
+
+        Of several tensors (all gradients that went bad, say) it is the earliest birth that reaches any of them. None
+        when none of them has memory to look at.
+        """
         from whynan.replay.backtrack import trace_back
 
-        ref = self._ref(tensor)
-        return trace_back(self, ref) if ref is not None else None
+        several = tensors if isinstance(tensors, (list, tuple)) else [tensors]
+        refs = [ref for ref in map(self._ref, several) if ref is not None]  # type: ignore[arg-type]
+        return trace_back(self, refs) if refs else None
 
     def path_to(self, tensor: torch.Tensor | TensorRef) -> list[OpRecord]:
         """The ops from the birth to `tensor`."""

@@ -49,7 +49,7 @@ def _is_axis(name: str) -> bool:
 
 
 def _steps(name: str, history: dict[str, list[Any]]) -> Sequence[Any]:
-    """The step numbers of a series: loss_step for loss, param_step for param_norm, else the common one of its length."""
+    """The step numbers of a series: loss_step for loss, param_step for param_norm, else the common one."""
     names = (f"{name}_step", f"{name.split('_')[0]}_step", "step", "iteration")
     return next((history[n] for n in names if n in history and len(history[n]) == len(history[name])), ())
 

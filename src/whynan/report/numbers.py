@@ -1,6 +1,6 @@
-"""Numbers as a person reads them. Everything that whynan prints about a number is decided here.
+"""Numbers as a person reads them: 3.4e+38, 0.88, 12 of 768, f32[16, 50], 2 min 5 s.
 
-    3.4e+38   0.88   12 of 768   f32[16, 50]   2 min 5 s
+Everything that whynan prints about a number is decided here.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def count(part: int, whole: int) -> str:
 
 def seconds(value: float) -> str:
     """A duration: 40 ms, 3.2 s, 2 min 5 s, 1 h 4 min."""
+    if not math.isfinite(value):
+        return f"{number(value)} s"
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 60:

@@ -163,7 +163,11 @@ def _cause(cause: Cause) -> Body:
     body: Body = [_indented(cause.summary)]
     if cause.evidence:
         rows = [
-            (Text(words.visible(item.what), _DIM), Text(words.visible(item.measured)), Text(words.visible(item.means), _DIM))
+            (
+                Text(words.visible(item.what), _DIM),
+                Text(words.visible(item.measured)),
+                Text(words.visible(item.means), _DIM),
+            )
             for item in cause.evidence
         ]
         body.append(_rows(*rows, ratios=(5, 5, 6)))

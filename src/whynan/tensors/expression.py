@@ -64,7 +64,7 @@ def call_text(site: Site) -> str | None:
         node = ast.parse(site.expression.strip()).body[0]
     except (SyntaxError, ValueError, IndexError):
         return site.expression
-    call = getattr(node, "value", None)
+    call = node.value if isinstance(node, ast.Expr) else None
     if not isinstance(call, ast.Call):
         return site.expression
     head = ast.unparse(call.func) if not isinstance(call.func, ast.Attribute) else _dotted(call.func, site.expression)

@@ -24,7 +24,11 @@ class unobserved:  # noqa: N801, used as a statement
     __slots__ = ("_guards",)
 
     def __enter__(self) -> None:
-        self._guards = (torch._C._DisableTorchDispatch(), torch._C._AutoDispatchBelowAutograd(), torch._C.DisableTorchFunction())
+        self._guards = (
+            torch._C._DisableTorchDispatch(),
+            torch._C._AutoDispatchBelowAutograd(),
+            torch._C.DisableTorchFunction(),
+        )
         for guard in self._guards:
             guard.__enter__()
 
@@ -63,7 +67,7 @@ def _inner(tensor: torch.Tensor) -> torch.Tensor | None:
     names, _ = flatten(tensor)
     parts = [p for p in (getattr(tensor, n, None) for n in names) if isinstance(p, torch.Tensor)]
     floats = [p for p in parts if p.is_floating_point() or p.is_complex()]
-    return (floats or parts or [None])[0]
+    return next(iter(floats or parts), None)
 
 
 def _values(tensor: torch.Tensor) -> torch.Tensor | None:
@@ -134,7 +138,9 @@ def _part(x: torch.Tensor) -> dict[str, Any]:
     if finite.numel():
         size, mean = finite.abs(), finite.mean().item()
         nonzero = size[size > 0]
-        part.update(min=finite.min().item(), max=finite.max().item(), mean=mean, m2=(finite - mean).square().sum().item())
+        part.update(
+            min=finite.min().item(), max=finite.max().item(), mean=mean, m2=(finite - mean).square().sum().item()
+        )
         part.update(absmax=size.max().item(), smallest=nonzero.min().item() if nonzero.numel() else None)
     return part
 

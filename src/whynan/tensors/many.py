@@ -68,8 +68,8 @@ def norms(tensors: Sequence[Tensor]) -> list[float]:
             members.append(values)
     for (_, dtype), (index, members) in groups.items():
         accumulate = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
-        values = torch._foreach_norm(members, 2, dtype=accumulate) if accumulate else torch._foreach_norm(members, 2)
-        for i, value in zip(index, torch.stack(values).tolist(), strict=True):
+        sizes = torch._foreach_norm(members, 2, dtype=accumulate) if accumulate else torch._foreach_norm(members, 2)
+        for i, value in zip(index, torch.stack(sizes).tolist(), strict=True):
             out[i] = value
     return out
 

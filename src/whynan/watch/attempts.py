@@ -110,7 +110,8 @@ class Attempts:
 
     def replayed_next(self, args: tuple[Any, ...]) -> Any:
         if self._nexts:
-            value, error = self._nexts.pop(0)
+            value, error, random = self._nexts.pop(0)
+            random.restore()
             if error is not None:
                 raise error
             return value
@@ -134,6 +135,7 @@ class Attempts:
         except StopIteration as finished:
             self.run.attempts = None
             if finished.value:
+                self._leave_intact()
                 raise Stop from None
             self._go_on()
             return False
@@ -195,6 +197,11 @@ class Attempts:
         Attempts.current = None
         self.observer.attempt_ends(self.outcome)
         return self.outcome
+
+    def _leave_intact(self) -> None:
+        """What the program still does on its way out (`finally: save(model)`) sees the last healthy state."""
+        snapshot = self.record.at_or_before(self.run.index) or self.after
+        snapshot.restore()
 
     def _go_on(self) -> None:
         self.after.restore()

@@ -1,8 +1,9 @@
 """The only file that registers anything in torch.
 
 Global optimizer hooks, a wrapper around `torch.autograd.backward` (which `Tensor.backward` calls), around the
-constructor of optimizers and around `GradScaler.scale` and `.step`. Nothing is registered on modules or on parameters:
-forward hooks cost a call per module and disturb `torch.compile`, gradient hooks disturb `torch.autograd.grad`.
+constructor of optimizers and around `GradScaler.scale` and `.step`. Nothing stays registered on modules or parameters:
+forward hooks cost a call per module, gradient hooks disturb `torch.autograd.grad`. The two global forward hooks that
+watch programs which only evaluate are taken out by the first backward.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.modules.module as module_hooks
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from whynan.watch.evaluation import Evaluation
 from whynan.watch.loops import LoopRuntime
 from whynan.watch.sentinel import Sentinel
 
@@ -29,6 +32,11 @@ class Hooks:
         self.sentinel = sentinel
         self.loops = loops
         self.active = True
+        self.evaluation = Evaluation()
+        self._forward = [
+            module_hooks.register_module_forward_pre_hook(self.evaluation.enter),
+            module_hooks.register_module_forward_hook(self.evaluation.leave, always_call=False),
+        ]
         self.on_backward: Callable[[], None] | None = None
         self._undo: list[Callable[[], None]] = []
         pre = register_optimizer_step_pre_hook(self._before_step)
@@ -44,6 +52,7 @@ class Hooks:
 
     def remove(self) -> None:
         self.active = False
+        self._training_begins()
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
@@ -53,6 +62,11 @@ class Hooks:
     def _forked(self) -> None:
         self.active = False
         self.loops.forget()
+
+    def _training_begins(self) -> None:
+        for handle in self._forward:
+            handle.remove()
+        self._forward = []
 
     def _wrap(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
         original = getattr(owner, name)
@@ -74,10 +88,14 @@ class Hooks:
 
     def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.active and not torch.compiler.is_compiling():
+            if self._forward:
+                self._training_begins()
             self.loops.stepped(sys._getframe(1))
             self.sentinel.after_step(optimizer)
 
     def _backward(self, original: Callable[..., Any], tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if self._forward:
+            self._training_begins()
         if self.on_backward is not None:
             self.on_backward()
         if tensors is not None:
@@ -102,5 +120,5 @@ class Hooks:
         before = self.sentinel.steps
         result = original(scaler, optimizer, *args, **kw)
         if self.sentinel.steps == before:
-            self.sentinel.scaler_skipped()
+            self.sentinel.scaler_skipped(optimizer)
         return result

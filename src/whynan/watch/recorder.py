@@ -32,7 +32,7 @@ class Taped:
         self.random = random
         self.indices = indices  # dataset indices of the batch, if a DataLoader drew it
         self.steps = steps  # optimizer steps completed before this iteration
-        self.nexts: list[tuple[Any, BaseException | None]] = []
+        self.nexts: list[tuple[Any, BaseException | None, RandomState]] = []
 
 
 class Recorder:
@@ -118,10 +118,10 @@ class Recorder:
             value = next(*args)
         except BaseException as error:
             if taped is not None:
-                taped.nexts.append((None, error))
+                taped.nexts.append((None, error, RandomState()))
             raise
         if taped is not None:
-            taped.nexts.append((value, None))
+            taped.nexts.append((value, None, RandomState()))  # drawing the item may have drawn random numbers
         return value
 
     def _thin(self, index: int) -> None:

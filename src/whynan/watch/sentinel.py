@@ -54,6 +54,7 @@ class Sentinel:
         self._line_search = 0
         self._scaled: dict[int, tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = {}
         self._skips = 0
+        self._collapsed = False  # GradScaler skipped so many steps that it counts as a symptom
 
     # events ----------------------------------------------------------------------------------------------------
 
@@ -147,11 +148,16 @@ class Sentinel:
         if isinstance(output, Tensor) and isinstance(original, Tensor):
             self._scaled = {id(output): (weakref.ref(output), weakref.ref(original))}
 
-    def scaler_skipped(self) -> None:
+    def scaler_skipped(self, optimizer: torch.optim.Optimizer) -> None:
         """GradScaler skipped a step. That is its search for a scale, unless it never finds one."""
         self._skips += 1
-        if self._skips == SKIPPED_IN_A_ROW:
-            self.alarm(Seen("gradient", None, "inf", [], self.steps, hard=False))
+        if self._skips == SKIPPED_IN_A_ROW or (self._skips and self.probe is not None and self._collapsed):
+            self._collapsed = True
+            owners = [p for p in _params(optimizer) if p.grad is not None]
+            grads = [p.grad for p in owners if p.grad is not None]
+            seen = self._first(grads, owners, norms(grads), "gradient")
+            if seen is not None:
+                self.alarm(seen)
 
     def reset(self) -> None:
         """Forget what is only meaningful within one execution of an iteration."""

@@ -121,7 +121,7 @@ class _Rewriter:
         self.untouched: set[ast.AST] = {node for function in traced_functions(tree) for node in ast.walk(function)}
 
     def rewrite(self) -> None:
-        if not _binds_next(self.tree):
+        if any("next" in line for line in self.lines) and not _binds_next(self.tree):
             self._rewrite_next()
         pending = [_Block(self.tree.body)]
         while pending:

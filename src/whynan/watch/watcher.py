@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from whynan.tensors.many import is_finite
 from whynan.watch.attempts import Attempt, Attempts, Investigator, Outcome
 from whynan.watch.dataloader import DrawnIndices
 from whynan.watch.frames import read_locals
@@ -14,7 +15,7 @@ from whynan.watch.loops import LoopRun, LoopRuntime
 from whynan.watch.recorder import Recorder
 from whynan.watch.sentinel import Seen, Sentinel
 from whynan.watch.signals import Rewind
-from whynan.watch.snapshot import Snapshotter
+from whynan.watch.snapshot import Snapshot, Snapshotter
 from whynan.watch.suspicion import suspect, suspect_leaving
 
 if TYPE_CHECKING:
@@ -75,12 +76,22 @@ class Watcher:
         if self.muted:
             return False
         if self.pending is None and run.engaged and run.record is not None and run.record.snapshots:
-            seen = self.sentinel.buffers(run.record.snapshots[-1].modules)
+            seen = self._turned_bad(run.record.snapshots[-1])
             if seen is None and self.extra is not None:
                 seen = self.extra()
             if seen is not None:
                 self.pending = (run, seen)
         return self.pending is not None and self.pending[0] is run
+
+    def _turned_bad(self, snapshot: Snapshot) -> Seen | None:
+        """A buffer that is non-finite now; one that was so before the iteration (a mask) is accepted as it is."""
+        while (seen := self.sentinel.buffers(snapshot.modules)) is not None:
+            before = [(t, snapshot.entries.get(id(t))) for t in seen.tensors]
+            same = [t for t, e in before if e is not None and not is_finite(e.alias if e.copy is None else e.copy)]
+            if not same:
+                return seen
+            self.sentinel.accept(same)
+        return None
 
     def _on_exception(self, run: LoopRun, error: BaseException) -> bool:
         if self.muted or run.record is None or not run.record.snapshots:

@@ -57,6 +57,7 @@ def mended_state(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
             return
         with torch.no_grad():
             values = tensor.data
+            inquest.cleanup.callback(values.copy_, values.clone())
             good = torch.isfinite(values)
             mean = values[good].mean() if bool(good.any()) else torch.zeros((), dtype=values.dtype)
             values[~good] = mean

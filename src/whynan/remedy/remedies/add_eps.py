@@ -11,7 +11,8 @@ from whynan.remedy.source import Source
 
 @remedy("add-eps", "add an eps inside the op")
 def add_eps(report: Report, source: Source) -> list[Candidate]:
-    """Add a small constant to the argument of the op that failed: inside the root, in the denominator, inside the logarithm.
+    """Add a small constant to the argument of the op that failed: inside the root, in the denominator, inside the
+    logarithm.
 
     Outside the op it does not help: sqrt(x) + eps has the derivative of sqrt(x). Changes values a little near zero.
     """

@@ -18,7 +18,8 @@ def _causes(report: Report) -> list[str]:
 
 @remedy("drop-bad-batch", "skip batches that are not finite", where="project")
 def drop_bad_batch(report: Report, source: Source) -> list[Candidate]:
-    """Skip a batch that holds NaN or Inf (or, for input-scale, values beyond any other batch) before the model sees it.
+    """Skip a batch that holds NaN or Inf (or, for input-scale, values beyond any other batch) before the model sees
+    it.
 
     Looks at the data, never at the loss: a batch is skipped because it is bad, not because training is.
     """
@@ -34,7 +35,11 @@ def drop_bad_batch(report: Report, source: Source) -> list[Candidate]:
             condition = " or ".join(f"{n}.abs().max() > 1e6" for n in loop.names)
             edit = source.insert_before(loop.top, f"if {condition}:", f"{_step(source, loop)}continue")
             if edit:
-                out.append(Candidate("drop-bad-batch", "skip batches with values beyond 1e6", source, (edit,), order=0.5 + 0.1 * i))
+                out.append(
+                    Candidate(
+                        "drop-bad-batch", "skip batches with values beyond 1e6", source, (edit,), order=0.5 + 0.1 * i
+                    )
+                )
     return out
 
 
@@ -53,7 +58,8 @@ def _not_finite(source: Source, loop: Loop) -> str:
 
 @remedy("impute-inputs", "replace missing values in the batch", where="project")
 def impute_inputs(report: Report, source: Source) -> list[Candidate]:
-    """Replace NaN and Inf in the batch by 0 before the model sees it. Applies where the data itself holds missing values."""
+    """Replace NaN and Inf in the batch by 0 before the model sees it. Applies where the data itself holds missing
+    values."""
     if not any(c == "bad-input" for c in _causes(report)) and not (report.birth and report.birth.phase == "data"):
         return []
     out = []
@@ -65,7 +71,15 @@ def impute_inputs(report: Report, source: Source) -> list[Candidate]:
             lines = [f"{n} = {source.spell('torch.nan_to_num')}({n}, nan=0.0, posinf=0.0, neginf=0.0)" for n in chosen]
             edit = source.insert_before(loop.top, *lines)
             if edit and (j == 0 or chosen != names):
-                out.append(Candidate("impute-inputs", "replace NaN and Inf in the batch by 0", source, (edit,), order=0.6 + 0.1 * i + 0.05 * j))
+                out.append(
+                    Candidate(
+                        "impute-inputs",
+                        "replace NaN and Inf in the batch by 0",
+                        source,
+                        (edit,),
+                        order=0.6 + 0.1 * i + 0.05 * j,
+                    )
+                )
     return out
 
 
@@ -85,5 +99,7 @@ def normalize_inputs(report: Report, source: Source) -> list[Candidate]:
         line = f"{x} = ({x} - {x}.mean(dim=0)) / ({x}.std(dim=0, correction=0) + 1e-6)"
         edit = source.insert_before(loop.top, line)
         if edit:
-            out.append(Candidate("normalize-inputs", f"standardise {x} in each batch", source, (edit,), order=0.5 + 0.1 * i))
+            out.append(
+                Candidate("normalize-inputs", f"standardise {x} in each batch", source, (edit,), order=0.5 + 0.1 * i)
+            )
     return out

@@ -16,9 +16,11 @@ from whynan.remedy.source import Source
 
 @remedy("clamp", "keep the argument inside the domain", where="birth")
 def clamp(report: Report, source: Source) -> list[Candidate]:
-    """Clamp the argument of the op that failed: away from zero for log and division, below 20 for exp, inside (-1, 1) for acos.
+    """Clamp the argument of the op that failed: away from zero for log and division, below 20 for exp, inside (-1,
+    1) for acos.
 
-    The derivative outside the range is zero. For a batch value that is finite but extreme, the batch is clamped instead.
+    The derivative outside the range is zero. For a batch value that is finite but extreme, the batch is clamped
+    instead.
     """
     return [*guarded(report, source, "clamp"), *settings(report, source), *winsorised(report, source)]
 
@@ -55,7 +57,9 @@ def winsorised(report: Report, source: Source) -> list[Candidate]:
             lines = [f"{n} = {n}.clamp(-{bound}, {bound})" for n in loop.names]
             edit = source.insert_before(loop.top, *lines)
             if edit:
-                out.append(Candidate("clamp", f"keep the batch between -{bound} and {bound}", source, (edit,), order=1.5 + i))
+                out.append(
+                    Candidate("clamp", f"keep the batch between -{bound} and {bound}", source, (edit,), order=1.5 + i)
+                )
     return out + _targets(report, source)
 
 

@@ -60,25 +60,39 @@ def _tighter(source: Source) -> list[Candidate]:
         bound = optimizers.option(call, "max_norm", 1) or optimizers.option(call, "clip_value", 1)
         if isinstance(bound, ast.Constant) and isinstance(bound.value, (int, float)):
             edits.append(source.replace(bound, f"{bound.value / 10:g}"))
-    return [Candidate("clip-gradients", "clip the gradients ten times tighter", source, tuple(edits), order=3.0)] if edits else []
+    return (
+        [Candidate("clip-gradients", "clip the gradients ten times tighter", source, tuple(edits), order=3.0)]
+        if edits
+        else []
+    )
 
 
 def _hooks(report: Report, source: Source) -> list[Candidate]:
     """Where the gradient grows within one backward pass: clip it at the birth, each time it passes."""
     birth = report.birth
-    if birth is None or birth.phase != "backward" or not any(c.class_ == "exploding-gradients" for c in report.causes[:3]):
+    if (
+        birth is None
+        or birth.phase != "backward"
+        or not any(c.class_ == "exploding-gradients" for c in report.causes[:3])
+    ):
         return []
     statement = statement_at(source, birth.line or 0)
     if statement is None:
         return []
-    losses = {source.segment(c.func.value) for c in optimizers.backward_calls(source) if isinstance(c.func, ast.Attribute)}
+    losses = {
+        source.segment(c.func.value) for c in optimizers.backward_calls(source) if isinstance(c.func, ast.Attribute)
+    }
     names = [t.id for t, _ in flow.targets(statement) if isinstance(t, ast.Name) and t.id not in losses]
     out = []
     for name in names[:1]:
         hook = f"{name}.register_hook(lambda grad: grad.clamp(-1.0, 1.0))"
         edit = source.insert_after(statement, f"if {name}.requires_grad:", f"    {hook}")
         if edit:
-            out.append(Candidate("clip-gradients", f"clip the gradient of {name} wherever it passes", source, (edit,), order=0.5))
+            out.append(
+                Candidate(
+                    "clip-gradients", f"clip the gradient of {name} wherever it passes", source, (edit,), order=0.5
+                )
+            )
     return out
 
 
@@ -98,7 +112,16 @@ def clip_before_step(report: Report, source: Source) -> list[Candidate]:
             edit = source.insert_before(step.statement, text)
             if edit:
                 edits = (edit, _removal(source, clip))
-                out.append(Candidate("clip-before-step", "clip the gradients before the step, not after it", source, edits, "safe", order=0.1))
+                out.append(
+                    Candidate(
+                        "clip-before-step",
+                        "clip the gradients before the step, not after it",
+                        source,
+                        edits,
+                        "safe",
+                        order=0.1,
+                    )
+                )
     return out
 
 
@@ -126,5 +149,14 @@ def unscale_before_clip(report: Report, source: Source) -> list[Candidate]:
     for call in optimizers.calls_named(source, *CLIPS):
         edit = source.insert_before(source.statement(call), f"{scaled[0].scaler}.unscale_({scaled[0].optimizer})")
         if edit:
-            out.append(Candidate("unscale-before-clip", "unscale the gradients before clipping them", source, (edit,), "safe", order=0.1))
+            out.append(
+                Candidate(
+                    "unscale-before-clip",
+                    "unscale the gradients before clipping them",
+                    source,
+                    (edit,),
+                    "safe",
+                    order=0.1,
+                )
+            )
     return out[:1]

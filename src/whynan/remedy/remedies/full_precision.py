@@ -19,7 +19,8 @@ REASONS = ("low-precision-overflow", "low-precision-underflow", "loss-scaling-mi
 
 @remedy("full-precision", "compute in float32")
 def full_precision(report: Report, source: Source) -> list[Candidate]:
-    """Take the model, autocast or the failing op out of float16: drop .half(), switch autocast off, cast the op's input.
+    """Take the model, autocast or the failing op out of float16: drop .half(), switch autocast off, cast the op's
+    input.
 
     Applies where the value that was lost fits float32.
     """
@@ -47,13 +48,18 @@ def bfloat16(report: Report, source: Source) -> list[Candidate]:
     edits = [source.replace(n, source.spell("torch.bfloat16")) for n in names]
     edits += [Edit(source.span(c.func.value)[1], source.span(c)[1], ".bfloat16()") for c in halves]  # type: ignore[attr-defined]
     if not edits:
-        edits = [calls.set_option(source, c, "dtype", source.spell("torch.bfloat16")) for c in autocasts(source) if not _has_dtype(c)]
+        edits = [
+            calls.set_option(source, c, "dtype", source.spell("torch.bfloat16"))
+            for c in autocasts(source)
+            if not _has_dtype(c)
+        ]
     return [Candidate("bfloat16", "bfloat16 instead of float16", source, tuple(edits), order=0.4)] if edits else []
 
 
 @remedy("float64", "compute in float64", where="project")
 def float64(report: Report, source: Source) -> list[Candidate]:
-    """Make float64 the default type. Helps where a finite result leaves the range of float32 once; otherwise it only delays.
+    """Make float64 the default type. Helps where a finite result leaves the range of float32 once; otherwise it
+    only delays.
 
     A popular remedy that rarely cures: it is tried to say so.
     """
@@ -72,7 +78,11 @@ def calls_to_seed(source: Source) -> list[ast.Call]:
 
 
 def _half_calls(source: Source) -> list[ast.Call]:
-    return [c for c in source.calls if isinstance(c.func, ast.Attribute) and c.func.attr == "half" and not c.args and not source.dotted(c.func)]
+    return [
+        c
+        for c in source.calls
+        if isinstance(c.func, ast.Attribute) and c.func.attr == "half" and not c.args and not source.dotted(c.func)
+    ]
 
 
 def _half_names(source: Source) -> list[ast.Attribute]:
@@ -90,7 +100,8 @@ def _has_dtype(call: ast.Call) -> bool:
 def _in_autocast(source: Source, node: ast.AST) -> bool:
     """float32 is no type for autocast; a name that goes there through a parameter is left to `enabled=False`."""
     return bool(autocasts(source)) and not any(
-        isinstance(a, ast.Call) and flow.last_name(a.func) in ("to", "tensor", "zeros", "ones", "empty") for a in source.ancestors(node)
+        isinstance(a, ast.Call) and flow.last_name(a.func) in ("to", "tensor", "zeros", "ones", "empty")
+        for a in source.ancestors(node)
     )
 
 
@@ -98,16 +109,24 @@ def _local(report: Report, source: Source) -> list[Candidate]:
     """Cast the inputs of the failing op to float32; switch autocast off around it where the op is a layer."""
     if report.birth is None or not (is_half(report) or any(c.class_ in REASONS for c in report.causes[:3])):
         return []
-    out = []
+    out: list[Candidate] = []
     for site in finder.sites(source, report.birth):
         if site.distance >= 1 or len(out) > 5:
             continue
         f = form(source, site.form.node)
         if f.op in ("add", "sub", "mul", "div", "softmax", "sum", "exp", "pow", "matmul", "square") and f.args:
             edits = wraps.to_edits([wraps.method(source, f.args[0].node, ".float()")])
-            out.append(Candidate("full-precision", "compute this op in float32", source, edits, order=0.2 + 0.1 * site.distance))
+            out.append(
+                Candidate(
+                    "full-precision", "compute this op in float32", source, edits, order=0.2 + 0.1 * site.distance
+                )
+            )
             casts = [c for c in ast.walk(f.node) if isinstance(c, ast.Call) and flow.last_name(c.func) == "to"]
-            plain = tuple(Edit(source.span(c.func.value)[1], source.span(c)[1], ".float()") for c in casts if isinstance(c.func, ast.Attribute))
+            plain = tuple(
+                Edit(source.span(c.func.value)[1], source.span(c)[1], ".float()")
+                for c in casts
+                if isinstance(c.func, ast.Attribute)
+            )
             if plain:
                 out.append(Candidate("full-precision", "compute this op in float32", source, edits + plain, order=0.15))
         for call in (n for n in ast.walk(f.node) if isinstance(n, ast.Call)):
@@ -136,4 +155,12 @@ def _island(report: Report, source: Source) -> list[Candidate]:
     indent = source.indent(statement)
     step = "\t" if "\t" in indent else "    "
     head = f'{indent}with {source.spell("torch.autocast")}("{device}", enabled=False):{source.newline}'
-    return [Candidate("full-precision", "compute this statement in float32, outside autocast", source, (Edit(start, end, head + step + body),), order=0.35)]
+    return [
+        Candidate(
+            "full-precision",
+            "compute this statement in float32, outside autocast",
+            source,
+            (Edit(start, end, head + step + body),),
+            order=0.35,
+        )
+    ]

@@ -1,4 +1,5 @@
-"""guard-empty: a mean over nothing, a deviation of one element, a loss whose targets are all ignored, a length of 0."""
+"""guard-empty: a mean over nothing, a deviation of one element, a loss whose targets are all ignored, a length of
+0."""
 
 from __future__ import annotations
 
@@ -15,14 +16,22 @@ from whynan.remedy.match import Match
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
-POINTWISE = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
+POINTWISE = (
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+)
 
 
 @remedy("guard-empty", "make the empty case defined")
 def guard_empty(report: Report, source: Source) -> list[Candidate]:
     """Divide by at least one, take the sum over max(count, 1), use the deviation without correction for one element.
 
-    Applies where a reduction ran over no (or one) element or a count was zero; other batches give the same value as before.
+    Applies where a reduction ran over no (or one) element or a count was zero; other batches give the same value as
+    before.
     """
     out = guarded(report, source, "guard-empty")
     for site in finder.sites(source, report.birth) if report.birth else []:
@@ -45,7 +54,10 @@ def _reductions(source: Source, f: Form) -> Iterator[tuple[str, tuple[Edit, ...]
     elif f.op in POINTWISE and len(f.args) > 1:
         yield from _pointwise(source, f)
     elif f.op == "ctc_loss":
-        yield "infeasible alignments count as zero", (calls.set_option(source, f.ctor or f.node, "zero_infinity", "True"),)
+        yield (
+            "infeasible alignments count as zero",
+            (calls.set_option(source, f.ctor or f.node, "zero_infinity", "True"),),
+        )
 
 
 def _uncorrected(source: Source, f: Form) -> Iterator[tuple[str, tuple[Edit, ...]]]:
@@ -73,12 +85,15 @@ def _mean(source: Source, f: Form) -> Iterator[tuple[str, tuple[Edit, ...]]]:
     if rest and (dim is None or not dim.lstrip("-").isdigit()):
         return
     given = ", ".join(
-        [source.segment(a) for a in f.node.args if a is not x.node] + [f"{k.arg}={source.segment(k.value)}" for k in f.node.keywords]
+        [source.segment(a) for a in f.node.args if a is not x.node]
+        + [f"{k.arg}={source.segment(k.value)}" for k in f.node.keywords]
     )
     size = f"{atom}.shape[{dim}]" if dim else f"{atom}.numel()"
     text = f"{atom}.sum({given}) / max({size}, 1)"
     parent = source.parents.get(f.node)
-    safe = isinstance(parent, (ast.Return, ast.Assign, ast.Call, ast.keyword)) and not (isinstance(parent, ast.Call) and parent.func is f.node)
+    safe = isinstance(parent, (ast.Return, ast.Assign, ast.Call, ast.keyword)) and not (
+        isinstance(parent, ast.Call) and parent.func is f.node
+    )
     if isinstance(parent, ast.BinOp) and isinstance(parent.op, (ast.Add, ast.Sub)):
         safe = True
     yield "the mean over nothing is 0", (source.replace(f.node, text if safe else f"({text})"),)
@@ -95,11 +110,11 @@ def _classification(source: Source, f: Form) -> Iterator[tuple[str, tuple[Edit, 
         return
     ignore = source.segment(f.kw["ignore_index"].node) if "ignore_index" in f.kw else "-100"
     if f.ctor is None:
-        call = f"{source.segment(f.node.func)}({calls.without_option(source, f.node, 'reduction')}, reduction=\"sum\")"
+        call = f'{source.segment(f.node.func)}({calls.without_option(source, f.node, "reduction")}, reduction="sum")'
     else:
         extra = ", ".join(f"{k}={source.segment(v.node)}" for k, v in f.kw.items() if k != "reduction")
         given = ", ".join(p for p in (calls.without_option(source, f.node, ""), extra) if p)
-        call = f"{source.spell('torch.nn.functional.' + f.op)}({given}, reduction=\"sum\")"
+        call = f'{source.spell("torch.nn.functional." + f.op)}({given}, reduction="sum")'
     if '"' not in source.text and "'" in source.text:
         call = call.replace('"sum"', "'sum'")
     text = f"{call} / ({source.segment(target.node)} != {ignore}).sum().clamp(min=1)"
@@ -113,7 +128,7 @@ def _pointwise(source: Source, f: Form) -> Iterator[tuple[str, tuple[Edit, ...]]
     target, match = f.args[1], Match(source, f)
     if f.ctor is not None or "reduction" in f.kw or not match.cheap(target.node) or "\n" in source.segment(target.node):
         return
-    call = f"{source.segment(f.node.func)}({calls.without_option(source, f.node, 'reduction')}, reduction=\"sum\")"
+    call = f'{source.segment(f.node.func)}({calls.without_option(source, f.node, "reduction")}, reduction="sum")'
     text = f"{call} / max({source.atom(target.node)}.numel(), 1)"
     parent = source.parents.get(f.node)
     safe = isinstance(parent, (ast.Return, ast.Assign, ast.Call, ast.keyword))

@@ -37,13 +37,32 @@ def initialize_memory(report: Report, source: Source) -> list[Candidate]:
         else:
             continue
         weight = _parameter(source, call) and len(call.args) > 1
-        out.append(Candidate("initialize-memory", f"{name} instead of uninitialized memory", source, (edit,), "safe", order=0.5 if weight else 0.2))
+        out.append(
+            Candidate(
+                "initialize-memory",
+                f"{name} instead of uninitialized memory",
+                source,
+                (edit,),
+                "safe",
+                order=0.5 if weight else 0.2,
+            )
+        )
         if weight and isinstance(call.func, ast.Attribute):
             text = f"{source.spell('torch.randn')}({without_option(source, call, '')}) * 0.02"
-            out.append(Candidate("initialize-memory", "small random weights instead of uninitialized memory", source, (source.replace(call, text),), order=0.3))
+            out.append(
+                Candidate(
+                    "initialize-memory",
+                    "small random weights instead of uninitialized memory",
+                    source,
+                    (source.replace(call, text),),
+                    order=0.3,
+                )
+            )
     every = tuple(e for c in out if c.safety == "safe" for e in c.edits)
     if len(every) > 1:
-        out.append(Candidate("initialize-memory", "zeros wherever memory was left uninitialized", source, every, order=1.0))
+        out.append(
+            Candidate("initialize-memory", "zeros wherever memory was left uninitialized", source, every, order=1.0)
+        )
     return out
 
 
@@ -54,7 +73,8 @@ def _parameter(source: Source, call: ast.Call) -> bool:
 
 @remedy("reinitialize", "a standard initialization", where="project")
 def reinitialize(report: Report, source: Source) -> list[Candidate]:
-    """Bring a hand-set initialization back to a standard one: gain 1, a small deviation, noise instead of exact zeros."""
+    """Bring a hand-set initialization back to a standard one: gain 1, a small deviation, noise instead of exact
+    zeros."""
     found = list(_inits(source))
     out = [Candidate("reinitialize", title, source, (edit,), order=order) for order, title, edit in found]
     groups: dict[str, list[Edit]] = {}
@@ -72,7 +92,11 @@ def _inits(source: Source) -> Iterator[tuple[float, str, Edit]]:
         dotted = source.dotted(call.func) or ""
         if dotted.startswith("torch.nn.init."):
             yield from _library(source, call, name)
-        elif name in ("normal_", "uniform_", "fill_", "mul_") and isinstance(call.func, ast.Attribute) and _weight(source, call.func.value):
+        elif (
+            name in ("normal_", "uniform_", "fill_", "mul_")
+            and isinstance(call.func, ast.Attribute)
+            and _weight(source, call.func.value)
+        ):
             std = "0.02" if name == "normal_" else "0.05"
             text = f"{source.segment(call.func.value)}.normal_(0.0, {std})"
             yield 0.6, "small random weights", source.replace(call, text)
@@ -82,7 +106,10 @@ def _inits(source: Source) -> Iterator[tuple[float, str, Edit]]:
 
 
 def _library(source: Source, call: ast.Call, name: str) -> Iterator[tuple[float, str, Edit]]:
-    gain = next((k.value for k in call.keywords if k.arg == "gain"), call.args[1] if len(call.args) > 1 and name.startswith(("xavier", "orthogonal")) else None)
+    gain = next(
+        (k.value for k in call.keywords if k.arg == "gain"),
+        call.args[1] if len(call.args) > 1 and name.startswith(("xavier", "orthogonal")) else None,
+    )
     value = form(source, gain).number if gain is not None else None
     if gain is not None and (value is None or value > 1):
         yield 0.2, "gain 1", source.replace(gain, "1.0")
@@ -96,7 +123,11 @@ def _library(source: Source, call: ast.Call, name: str) -> Iterator[tuple[float,
                 yield 0.8, "zero biases", source.replace(call, f"{head}zeros_({target})")
             return
         if name in ("zeros_", "eye_", "constant_", "ones_"):
-            yield 0.5, "small noise instead of constant weights", source.replace(call, f"{head}normal_({target}, std=1e-2)")
+            yield (
+                0.5,
+                "small noise instead of constant weights",
+                source.replace(call, f"{head}normal_({target}, std=1e-2)"),
+            )
         else:
             yield 0.3, "Xavier initialization", source.replace(call, f"{head}xavier_uniform_({target})")
 
@@ -110,9 +141,16 @@ def _scaled(source: Source, node: ast.BinOp) -> Iterator[tuple[float, str, Edit]
     """nn.Parameter(torch.randn(n, m) * 10) -> * 0.02."""
     for number, other in ((node.right, node.left), (node.left, node.right)):
         value = form(source, number).number
-        if value is not None and abs(value) >= 0.5 and form(source, other).op in ("randn", "rand", "ones") and _inside_parameter(source, node):
+        if (
+            value is not None
+            and abs(value) >= 0.5
+            and form(source, other).op in ("randn", "rand", "ones")
+            and _inside_parameter(source, node)
+        ):
             yield 0.3, "small random weights", source.replace(number, "0.02")
 
 
 def _inside_parameter(source: Source, node: ast.AST) -> bool:
-    return any(isinstance(a, ast.Call) and flow.last_name(a.func) in ("Parameter", "copy_") for a in source.ancestors(node))
+    return any(
+        isinstance(a, ast.Call) and flow.last_name(a.func) in ("Parameter", "copy_") for a in source.ancestors(node)
+    )

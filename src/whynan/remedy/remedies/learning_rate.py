@@ -12,8 +12,21 @@ from whynan.remedy.edits import Edit
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
-DEFAULTS = {"Adam": 1e-3, "AdamW": 1e-3, "SGD": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2, "Adamax": 2e-3, "NAdam": 2e-3, "RAdam": 1e-3,
-            "LBFGS": 1.0, "Adadelta": 1.0, "ASGD": 1e-2, "Rprop": 1e-2, "SparseAdam": 1e-3}  # fmt: skip
+DEFAULTS = {
+    "Adam": 1e-3,
+    "AdamW": 1e-3,
+    "SGD": 1e-3,
+    "RMSprop": 1e-2,
+    "Adagrad": 1e-2,
+    "Adamax": 2e-3,
+    "NAdam": 2e-3,
+    "RAdam": 1e-3,
+    "LBFGS": 1.0,
+    "Adadelta": 1.0,
+    "ASGD": 1e-2,
+    "Rprop": 1e-2,
+    "SparseAdam": 1e-3,
+}
 
 
 @remedy("lower-learning-rate", "lower the learning rate", where="project")
@@ -55,7 +68,9 @@ def _scale(source: Source, value: ast.expr, factor: int) -> Edit:
     literal = literal_behind(source, value)
     if literal is not None:
         return source.replace(literal, f"{literal.value / factor:g}")  # type: ignore[operator]
-    loose = isinstance(value, (ast.BinOp, *wraps.LOOSE)) and not isinstance(getattr(value, "op", None), (ast.Mult, ast.Div))
+    loose = isinstance(value, (ast.BinOp, *wraps.LOOSE)) and not isinstance(
+        getattr(value, "op", None), (ast.Mult, ast.Div)
+    )
     text = f"({source.segment(value)}) / {factor}" if loose else f"{source.segment(value)} / {factor}"
     return source.replace(value, text)
 
@@ -84,14 +99,20 @@ def _schedulers(source: Source, factor: int) -> list[Edit]:
             edits.append(_scale(source, value, factor))
     for node in ast.walk(source.tree):
         for target, value in flow.targets(node):
-            if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value == "lr" and value:
+            if (
+                isinstance(target, ast.Subscript)
+                and isinstance(target.slice, ast.Constant)
+                and target.slice.value == "lr"
+                and value
+            ):
                 edits.append(_scale(source, value, factor))
     return edits
 
 
 @remedy("warmup", "warm the learning rate up", where="project")
 def warmup(report: Report, source: Source) -> list[Candidate]:
-    """Raise the learning rate from near zero over the first 100 steps. Applies where a run fails early at its full rate."""
+    """Raise the learning rate from near zero over the first 100 steps. Applies where a run fails early at its full
+    rate."""
     steps, made = optimizers.steps(source), optimizers.constructors(source)
     if len(made) != 1 or len(steps) != 1 or "lr_scheduler" in source.text or steps[0].scaler:
         return []

@@ -11,15 +11,31 @@ from whynan.remedy.match import Match
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
-SOLVING = ("inv", "cholesky", "solve", "slogdet", "det", "inv_ex", "cholesky_ex", "solve_triangular", "lu", "lu_factor", "pinv", "lstsq", "matrix_power")
+SOLVING = (
+    "inv",
+    "cholesky",
+    "solve",
+    "slogdet",
+    "det",
+    "inv_ex",
+    "cholesky_ex",
+    "solve_triangular",
+    "lu",
+    "lu_factor",
+    "pinv",
+    "lstsq",
+    "matrix_power",
+)
 SPECTRAL = ("svd", "eigh", "eig", "qr", "symeig", "svd_lowrank")
 
 
 @remedy("add-jitter", "add jitter to the matrix")
 def add_jitter(report: Report, source: Source) -> list[Candidate]:
-    """Add a small multiple of the identity before inv, cholesky, solve or logdet; distinct diagonal values before svd or eigh.
+    """Add a small multiple of the identity before inv, cholesky, solve or logdet; distinct diagonal values before
+    svd or eigh.
 
-    The derivative of singular vectors divides by the differences of squared singular values: equal ones need telling apart.
+    The derivative of singular vectors divides by the differences of squared singular values: equal ones need
+    telling apart.
     """
     out = []
     for site in finder.sites(source, report.birth) if report.birth else []:
@@ -31,7 +47,11 @@ def add_jitter(report: Report, source: Source) -> list[Candidate]:
             text = jitter(source, a.node, size if f.op in SOLVING else ("1e-3", "1e-2")[i], f.op in SPECTRAL)
             if text and Match(source, f).cheap(a.node):
                 edits = wraps.to_edits([wraps.plus(source, a.node, text)])
-                out.append(Candidate("add-jitter", "add jitter to the diagonal", source, edits, order=0.3 + i + 5 * site.distance))
+                out.append(
+                    Candidate(
+                        "add-jitter", "add jitter to the diagonal", source, edits, order=0.3 + i + 5 * site.distance
+                    )
+                )
     return out
 
 

@@ -14,7 +14,8 @@ from whynan.remedy.source import Source
 
 @remedy("other", "loss accumulation and scaling", where="project")
 def other(report: Report, source: Source) -> list[Candidate]:
-    """Divide the loss of a micro-batch by the number of micro-batches; hold a loss scale inside the range of float16."""
+    """Divide the loss of a micro-batch by the number of micro-batches; hold a loss scale inside the range of
+    float16."""
     return [*_accumulated(source), *_scale(report, source)]
 
 
@@ -28,7 +29,15 @@ def _accumulated(source: Source) -> list[Candidate]:
         if count is None or (isinstance(loss, ast.BinOp) and isinstance(loss.op, ast.Div)) or _divided(source, loss):
             continue
         text = f"({source.segment(loss)} / {count})"
-        out.append(Candidate("other", "divide the loss by the number of micro-batches", source, (source.replace(loss, text),), order=0.1))
+        out.append(
+            Candidate(
+                "other",
+                "divide the loss by the number of micro-batches",
+                source,
+                (source.replace(loss, text),),
+                order=0.1,
+            )
+        )
     return out
 
 
@@ -38,7 +47,8 @@ def _divided(source: Source, loss: ast.expr) -> bool:
 
 
 def _micro_batches(source: Source, call: ast.Call) -> str | None:
-    """n of `if (i + 1) % n == 0: optimizer.step()` next to the backward, or of `for _ in range(n): ... backward()` before the step."""
+    """n of `if (i + 1) % n == 0: optimizer.step()` next to the backward, or of `for _ in range(n): ... backward()`
+    before the step."""
     steps = optimizers.steps(source)
     for loop in [a for a in source.ancestors(call) if isinstance(a, ast.For)]:
         inside = [s for s in steps if loop in source.ancestors(s.statement)]
@@ -61,15 +71,27 @@ def _scale(report: Report, source: Source) -> list[Candidate]:
         return []
     out = []
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult) and "scale" in source.segment(node.target).lower():
+        if (
+            isinstance(node, ast.AugAssign)
+            and isinstance(node.op, ast.Mult)
+            and "scale" in source.segment(node.target).lower()
+        ):
             name = source.segment(node.target)
             text = f"{name} = min({name} * {_factor(source, node.value)}, 2.0 ** 15)"
-            out.append(Candidate("other", "a ceiling for the loss scale", source, (source.replace(node, text),), order=0.2))
+            out.append(
+                Candidate("other", "a ceiling for the loss scale", source, (source.replace(node, text),), order=0.2)
+            )
     for call in optimizers.calls_named(source, "GradScaler"):
-        out.append(Candidate("other", "start with a smaller loss scale", source, (set_option(source, call, "init_scale", "2.0**10"),), order=0.4))
+        out.append(
+            Candidate(
+                "other",
+                "start with a smaller loss scale",
+                source,
+                (set_option(source, call, "init_scale", "2.0**10"),),
+                order=0.4,
+            )
+        )
     return out
-
-
 
 
 def _factor(source: Source, node: ast.expr) -> str:

@@ -22,7 +22,8 @@ CAUSES = ("fully-masked-softmax", "low-precision-overflow", "indexing-or-padding
 def mask_safe_softmax(report: Report, source: Source) -> list[Candidate]:
     """Mask with the lowest finite number instead of -inf, or leave one key of a fully masked row open.
 
-    A row that is not fully masked keeps its weights. Applies where softmax met a row of -inf, in hand-written attention,
+    A row that is not fully masked keeps its weights. Applies where softmax met a row of -inf, in hand-written
+    attention,
     nn.MultiheadAttention and the transformer layers, and where a mask value does not fit float16.
     """
     causes = [c.class_ for c in report.causes[:3]]
@@ -34,13 +35,17 @@ def mask_safe_softmax(report: Report, source: Source) -> list[Candidate]:
     near = {s.form.node for s in finder.sites(source, report.birth)}
     for order, (title, edits) in enumerate(_finite_fill(source, half)):
         inside = any(source.data and n in near for n in _nodes_at(source, edits))
-        out.append(Candidate("mask-safe-softmax", title, source, edits, order=0.2 + 0.01 * order + (0 if inside else 1)))
+        out.append(
+            Candidate("mask-safe-softmax", title, source, edits, order=0.2 + 0.01 * order + (0 if inside else 1))
+        )
     every = tuple({e for _, edits in _finite_fill(source, half) for e in edits})
     if len(every) > 1:
         out.append(Candidate("mask-safe-softmax", "mask with finite values throughout", source, every, order=2.5))
     for s in finder.sites(source, report.birth):
         if s.form.op == "softmax" and s.distance < 2:
-            out += [Candidate("mask-safe-softmax", t, source, e, order=3 + s.distance) for t, e in _open_row(source, s.form)]
+            out += [
+                Candidate("mask-safe-softmax", t, source, e, order=3 + s.distance) for t, e in _open_row(source, s.form)
+            ]
     return out + list(_unused_weights(source))
 
 
@@ -51,7 +56,9 @@ def _nodes_at(source: Source, edits: tuple[Edit, ...]) -> list[ast.AST]:
 def infinite(source: Source, node: ast.expr) -> bool:
     """-inf in any spelling: float("-inf"), -float("inf"), -torch.inf, -math.inf, -np.inf."""
     text = source.segment(node).replace("'", '"').replace(" ", "").lower()
-    return text in ('float("-inf")', '-float("inf")', 'float("-infinity")') or (text.startswith("-") and text.endswith(".inf"))
+    return text in ('float("-inf")', '-float("inf")', 'float("-infinity")') or (
+        text.startswith("-") and text.endswith(".inf")
+    )
 
 
 def _huge(source: Source, node: ast.expr) -> bool:
@@ -60,13 +67,20 @@ def _huge(source: Source, node: ast.expr) -> bool:
 
 
 def _finite_fill(source: Source, half: bool) -> Iterator[tuple[str, tuple[Edit, ...]]]:
-    """masked_fill(mask, -inf) -> masked_fill(mask, torch.finfo(x.dtype).min); other -inf constants -> -1e9 (or -1e4)."""
+    """masked_fill(mask, -inf) -> masked_fill(mask, torch.finfo(x.dtype).min); other -inf constants -> -1e9 (or
+    -1e4)."""
     for node in ast.walk(source.tree):
-        if not isinstance(node, (ast.Call, ast.UnaryOp, ast.Attribute)) or not (infinite(source, node) or (half and _huge(source, node))):
+        if not isinstance(node, (ast.Call, ast.UnaryOp, ast.Attribute)) or not (
+            infinite(source, node) or (half and _huge(source, node))
+        ):
             continue
         call = source.parents.get(node)
         text = "-1e4" if half else "-1e9"
-        if isinstance(call, ast.Call) and flow.last_name(call.func) in ("masked_fill", "masked_fill_") and isinstance(call.func, ast.Attribute):
+        if (
+            isinstance(call, ast.Call)
+            and flow.last_name(call.func) in ("masked_fill", "masked_fill_")
+            and isinstance(call.func, ast.Attribute)
+        ):
             receiver = call.func.value
             if isinstance(receiver, (ast.Name, ast.Attribute)) and not source.dotted(receiver):
                 text = f"{source.spell('torch.finfo')}({source.segment(receiver)}.dtype).min" + (" / 2" if half else "")
@@ -77,16 +91,25 @@ def _padding_masks(source: Source) -> Iterator[tuple[float, str, tuple[Edit, ...
     """key_padding_mask=pad -> one key of a fully masked row stays open."""
     for call in source.calls:
         for keyword in call.keywords:
-            if keyword.arg and keyword.arg.endswith("key_padding_mask") and Match(source, form(source, call)).cheap(keyword.value):
+            if (
+                keyword.arg
+                and keyword.arg.endswith("key_padding_mask")
+                and Match(source, form(source, call)).cheap(keyword.value)
+            ):
                 if isinstance(keyword.value, ast.Constant):
                     continue
                 mask = source.atom(keyword.value)
                 text = f"{mask} & ~{mask}.all(dim=-1, keepdim=True)"
-                yield 0.1, "attend everywhere in a row that is masked completely", (source.replace(keyword.value, text),)
+                yield (
+                    0.1,
+                    "attend everywhere in a row that is masked completely",
+                    (source.replace(keyword.value, text),),
+                )
 
 
 def _unused_weights(source: Source) -> Iterator[Candidate]:
-    """MultiheadAttention(need_weights=False) uses a softmax that gives 0 for a fully masked row (facts/op_safe.csv)."""
+    """MultiheadAttention(need_weights=False) uses a softmax that gives 0 for a fully masked row
+    (facts/op_safe.csv)."""
     for call in source.calls:
         f = form(source, call)
         if f.op == "multi_head_attention_forward" and "need_weights" not in f.kw and isinstance(f.node, ast.Call):

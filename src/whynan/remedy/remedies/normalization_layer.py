@@ -10,7 +10,13 @@ from whynan.remedy.candidate import Candidate
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
-CAUSES = ("exploding-gradients", "bad-initialization", "learning-rate-too-high", "arithmetic-overflow", "low-precision-overflow")
+CAUSES = (
+    "exploding-gradients",
+    "bad-initialization",
+    "learning-rate-too-high",
+    "arithmetic-overflow",
+    "low-precision-overflow",
+)
 
 
 @remedy("normalization-layer", "normalise the activations")
@@ -22,11 +28,19 @@ def normalization_layer(report: Report, source: Source) -> list[Candidate]:
     statement = finder.statement_at(source, birth.line or 0)
     if not isinstance(statement, (ast.Assign, ast.Return)):
         return []
-    called = [a for c in ast.walk(statement) if isinstance(c, ast.Call) and not source.dotted(c.func) for a in c.args if isinstance(a, ast.Name)]
+    called = [
+        a
+        for c in ast.walk(statement)
+        if isinstance(c, ast.Call) and not source.dotted(c.func)
+        for a in c.args
+        if isinstance(a, ast.Name)
+    ]
     out = []
     for name in dict.fromkeys(a.id for a in called):
         line = f"{name} = {source.spell('torch.nn.functional.layer_norm')}({name}, {name}.shape[-1:])"
         edit = source.insert_before(statement, line)
         if edit:
-            out.append(Candidate("normalization-layer", f"normalise {name} before this layer", source, (edit,), order=0.5))
+            out.append(
+                Candidate("normalization-layer", f"normalise {name} before this layer", source, (edit,), order=0.5)
+            )
     return out[:2]

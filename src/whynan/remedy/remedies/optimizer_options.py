@@ -12,8 +12,17 @@ from whynan.remedy.edits import Edit
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
-WITH_EPS = {"Adam": 1e-8, "AdamW": 1e-8, "Adamax": 1e-8, "NAdam": 1e-8, "RAdam": 1e-8, "RMSprop": 1e-8, "Adagrad": 1e-10, "Adadelta": 1e-6,
-            "SparseAdam": 1e-8}  # fmt: skip
+WITH_EPS = {
+    "Adam": 1e-8,
+    "AdamW": 1e-8,
+    "Adamax": 1e-8,
+    "NAdam": 1e-8,
+    "RAdam": 1e-8,
+    "RMSprop": 1e-8,
+    "Adagrad": 1e-10,
+    "Adadelta": 1e-6,
+    "SparseAdam": 1e-8,
+}
 
 
 @remedy("raise-optimizer-eps", "raise the optimizer's eps", where="project")
@@ -37,13 +46,16 @@ def raise_optimizer_eps(report: Report, source: Source) -> list[Candidate]:
             if name in WITH_EPS and float(eps) > old:
                 edits.append(set_option(source, call, "eps", eps))
         if edits:
-            out.append(Candidate("raise-optimizer-eps", f"give the optimizer eps={eps}", source, tuple(edits), order=0.3 + i))
+            out.append(
+                Candidate("raise-optimizer-eps", f"give the optimizer eps={eps}", source, tuple(edits), order=0.3 + i)
+            )
     return out
 
 
 @remedy("change-optimizer", "another optimizer", where="project")
 def change_optimizer(report: Report, source: Source) -> list[Candidate]:
-    """Repair an option that cannot work (centered RMSprop, momentum or betas of 1, negative weight decay), or use Adam.
+    """Repair an option that cannot work (centered RMSprop, momentum or betas of 1, negative weight decay), or use
+    Adam.
 
     Adam's update is bounded by the learning rate, which plain SGD's is not.
     """
@@ -55,7 +67,11 @@ def change_optimizer(report: Report, source: Source) -> list[Candidate]:
             first = source.segment(call.args[0])
             text = f"{source.segment(call.func)[:-3]}Adam({first}, lr=1e-3)"
             if isinstance(call.func, ast.Attribute):
-                out.append(Candidate("change-optimizer", "Adam instead of SGD", source, (source.replace(call, text),), order=2.0))
+                out.append(
+                    Candidate(
+                        "change-optimizer", "Adam instead of SGD", source, (source.replace(call, text),), order=2.0
+                    )
+                )
     return out
 
 
@@ -65,9 +81,13 @@ def _wrong_options(source: Source, call: ast.Call) -> list[tuple[str, Edit]]:
         value = keyword.value
         number = _number(value)
         if keyword.arg == "centered" and isinstance(value, ast.Constant) and value.value is True:
-            found.append(("RMSprop without centering, whose variance can round below zero", source.replace(value, "False")))
+            found.append(
+                ("RMSprop without centering, whose variance can round below zero", source.replace(value, "False"))
+            )
         elif keyword.arg in ("momentum", "alpha", "rho") and number is not None and number >= 1:
-            found.append((f"{keyword.arg} below 1", source.replace(value, "0.9" if keyword.arg == "momentum" else "0.99")))
+            found.append(
+                (f"{keyword.arg} below 1", source.replace(value, "0.9" if keyword.arg == "momentum" else "0.99"))
+            )
         elif keyword.arg == "weight_decay" and number is not None and number < 0:
             found.append(("weight decay that shrinks the weights", source.replace(value, f"{-number:g}")))
         elif keyword.arg == "maximize" and isinstance(value, ast.Constant) and value.value is True:
@@ -85,8 +105,14 @@ def _number(node: ast.expr) -> float | None:
 @remedy("zero-grad", "clear the gradients each step", safety="safe", where="project")
 def zero_grad(report: Report, source: Source) -> list[Candidate]:
     """Insert optimizer.zero_grad() after the step where no gradient is ever cleared."""
-    if any(flow.last_name(c.func) == "zero_grad" for c in source.calls) or ".grad = None" in source.text or ".grad.zero_" in source.text:
+    if (
+        any(flow.last_name(c.func) == "zero_grad" for c in source.calls)
+        or ".grad = None" in source.text
+        or ".grad.zero_" in source.text
+    ):
         return []
     edits = [source.insert_after(s.statement, f"{s.optimizer}.zero_grad()") for s in optimizers.steps(source)]
     kept = tuple(e for e in edits if e)
-    return [Candidate("zero-grad", "clear the gradients after each step", source, kept, "safe", order=0.1)] if kept else []
+    return (
+        [Candidate("zero-grad", "clear the gradients after each step", source, kept, "safe", order=0.1)] if kept else []
+    )

@@ -44,7 +44,9 @@ def _feeds(source: Source, suspect: ast.AST, call: ast.Call) -> bool:
     if call in (suspect, *source.ancestors(suspect)):
         return True
     names = {t.id for t, _ in flow.targets(source.statement(suspect)) if isinstance(t, ast.Name)}
-    return source.scope(suspect) is source.scope(call) and any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(call))
+    return source.scope(suspect) is source.scope(call) and any(
+        isinstance(n, ast.Name) and n.id in names for n in ast.walk(call)
+    )
 
 
 def _doubled(source: Source, call: ast.Call, cond: ast.expr, yes: ast.expr, no: ast.expr) -> Iterator[Candidate]:

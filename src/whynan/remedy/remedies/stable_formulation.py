@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from whynan.case.facts import Report
-from whynan.remedy import finder, flow, shifting
+from whynan.remedy import finder, shifting
 from whynan.remedy.candidate import Candidate
 from whynan.remedy.registry import remedy
 from whynan.remedy.rewriting import Rewrite, rewrites
@@ -14,9 +14,11 @@ from whynan.remedy.source import Source
 
 @remedy("stable-formulation", "use the numerically stable form", safety="safe")
 def stable_formulation(report: Report, source: Source) -> list[Candidate]:
-    """Rewrite the formula around the birth: log(softmax(x)) to log_softmax(x), log(1 + exp(x)) to softplus(x), and so on.
+    """Rewrite the formula around the birth: log(softmax(x)) to log_softmax(x), log(1 + exp(x)) to softplus(x), and
+    so on.
 
-    The value is the same wherever the old form was finite. Applies where the birth is part of a formula that a rule knows.
+    The value is the same wherever the old form was finite. Applies where the birth is part of a formula that a rule
+    knows.
     """
     if report.birth is None:
         return []
@@ -38,7 +40,8 @@ def _order(distance: float, rewrite: Rewrite) -> float:
 
 
 def roots(report: Report, source: Source) -> list[tuple[float, ast.expr]]:
-    """Expressions a rule may start from: the suspects, what encloses them, and what is made of the variable they go to."""
+    """Expressions a rule may start from: the suspects, what encloses them, and what is made of the variable they go
+    to."""
     assert report.birth is not None
     out: dict[ast.expr, float] = {}
     for site in finder.sites(source, report.birth):
@@ -57,27 +60,27 @@ def roots(report: Report, source: Source) -> list[tuple[float, ast.expr]]:
 
 def uses(source: Source, node: ast.AST, depth: int = 2) -> list[ast.expr]:
     """Expressions in later statements of the function that use the variable a statement assigns."""
-    statement = source.statement(node)
-    names = {t.id for t, _ in flow.targets(statement) if isinstance(t, ast.Name)}
     out: list[ast.expr] = []
-    scope = source.scope(node)
-    for later in source.own_nodes(scope):
-        if isinstance(later, ast.stmt) and flow.position(later) > flow.position(statement) and not isinstance(later, flow.BLOCKS):
-            if any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(later)):
-                out += list(finder.expressions(later))
-                if depth:
-                    out += uses(source, later, depth - 1)
-    return [n for n in out if isinstance(n, ast.expr)]
+    for later in finder.later_uses(source, source.statement(node)):
+        out += [e for e in finder.expressions(later) if isinstance(e, ast.expr)]
+        if depth:
+            out += uses(source, later, depth - 1)
+    return out
 
 
 def together(source: Source, found: list[Rewrite]) -> list[Candidate]:
-    """All rewrites of one function at once: a loss with two logarithms fails at the second when the first is cured."""
+    """All rewrites of one function at once: a loss with two logarithms fails at the second when the first is
+    cured."""
     chosen: list[Rewrite] = []
     for r in found:
         spans = [source.span(c.root.node) for c in chosen]
         start, end = source.span(r.root.node)
         apart = all(end <= a or b <= start for a, b in spans)
-        if apart and not r.title.endswith("log1p") and (not r.edits[1:] or all(c.edits[1:] in ((), r.edits[1:]) for c in chosen)):
+        if (
+            apart
+            and not r.title.endswith("log1p")
+            and (not r.edits[1:] or all(c.edits[1:] in ((), r.edits[1:]) for c in chosen))
+        ):
             chosen.append(r)
     if len(chosen) < 2:
         return []

@@ -1,0 +1,64 @@
+"""Logarithm of a probability that underflowed
+
+What happens
+------------
+A softmax or sigmoid gives a probability so small that it is stored as 0 (a logit gap above 104 in float32, 17 in
+float16), or so close to 1 that 1 - p is 0 (a logit above 16.6). The logarithm behind it is -inf, although the true value
+is an ordinary number such as -120.
+
+How it shows
+------------
+The birth is a logarithm of exactly 0, and the ops that produced its argument (softmax, sigmoid, exp, a subtraction from
+1) give a number above 0 when computed again in float64.
+
+Experiment
+----------
+With the argument kept above zero at that line only, the same iterations are finite. A lower learning rate only delays
+(from step 15 to 117 in our run), float64 delays too.
+
+Remedies
+--------
+Work on logits: log_softmax, logsigmoid, cross_entropy, binary_cross_entropy_with_logits. An eps is the lesser cure.
+
+Example
+-------
+    import torch
+    logits = torch.tensor([0.0, 120.0])
+    assert torch.isinf(torch.log(torch.softmax(logits, 0))).any()
+    assert torch.isfinite(torch.log_softmax(logits, 0)).all()
+"""
+
+from __future__ import annotations
+
+from whynan.diagnose.assessment import NO, Assessment, saw
+from whynan.diagnose.inquest import Inquest
+from whynan.diagnose.measurements.event import event
+from whynan.diagnose.measurements.mechanism import mechanism
+from whynan.diagnose.measurements.shadow import shadow64
+from whynan.diagnose.words import number
+
+NAME = "log-of-underflow"
+CLASS = "log-of-zero"
+REMEDIES = ("stable-formulation", "clamp", "add-eps")
+
+SQUASHING = {"_softmax": "softmax", "sigmoid": "sigmoid", "exp": "exp", "_safe_softmax": "softmax", "tanh": "tanh"}
+
+
+def assess(inquest: Inquest) -> Assessment:
+    e, shadow = event(inquest), shadow64(inquest)
+    if e is None or shadow is None or mechanism(inquest) != "log-zero":
+        return NO
+    before = [SQUASHING[op] for op in shadow.ops if op in SQUASHING]
+    if not shadow.finite and not before:
+        return NO
+    made = f" of a {before[-1]}" if before else ""
+    argument = next((o for o in shadow.given if not o.integer and o.small), None)
+    small = number(argument.small) if argument is not None and shadow.finite else None
+    true = f"; in float64 it is {small}" if small else "; even in float64 it underflows"
+    return Assessment(
+        0.95,
+        f"{e.here} takes the logarithm of 0, the result{made} that underflowed{true}.",
+        (saw("the producing ops again in float64", small or "0", "the zero is an underflow; work on the logits instead"),),
+        decisive=("op-guard",),
+        expects={"op-guard": True, "clip": False},
+    )

@@ -1,0 +1,156 @@
+"""What happens around the ops: undeclared writes, compilation, transforms, odd tensors, budgets, phases."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from replay.observing import find, line, observe
+from whynan.replay.scope import Scope
+
+INF = math.inf
+
+
+def test_batch_norm_buffers_are_followed():
+    norm = nn.BatchNorm1d(2)
+
+    def step():
+        norm(torch.tensor([[1e25, 1.0], [-1e25, 2.0]]))
+        return norm.running_var
+
+    finding, _ = find(step)
+    assert finding.birth.op == "aten::native_batch_norm"
+
+
+def test_compiled_function_is_seen_op_by_op():
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: torch.log(x).sum(), backend="eager")
+
+    finding, _ = find(lambda: compiled(torch.zeros(2)))
+    assert finding.birth.op == "aten::log"
+
+
+def test_functional_transforms():
+    def step():
+        return torch.func.vmap(torch.func.grad(lambda v: v.sqrt()))(torch.tensor([0.0, 1.0])).sum()
+
+    finding, _ = find(step)
+    assert finding.birth is not None and finding.birth.plan.base == "div"
+
+
+def test_autocast_cast_is_the_birth():
+    layer = nn.Linear(2, 1)
+    nn.init.constant_(layer.weight, 1e6)
+
+    def step():
+        with torch.autocast("cpu", torch.float16):
+            return layer(torch.ones(1, 2)).sum()
+
+    finding, _ = find(step)
+    assert finding.birth.op == "aten::_to_copy"
+
+
+def test_number_that_leaves_through_item_and_comes_back():
+    def step():
+        scale = torch.zeros(1).log().sub(-INF).item()  # left
+        return torch.ones(2).mul(scale).sum()
+
+    finding, _ = find(step)
+    assert finding.birth.plan.base in ("log", "sub") and finding.birth.site.line == line("left")
+
+
+def test_symptom_captured_before_it_was_overwritten():
+    grad = {}
+
+    def step():
+        weight = nn.Parameter(torch.zeros(2))
+        weight.sqrt().sum().backward()
+        grad["then"] = scope.trace.capture(weight.grad, "grad")
+        weight.grad.zero_()
+        grad["now"] = weight.grad
+
+    with Scope(is_user_file=lambda file: file == __file__) as scope:
+        step()
+    assert scope.trace.births_reaching(grad["now"]).state == "finite"
+    assert scope.trace.births_reaching(grad["then"]).birth.node == "SqrtBackward0"
+
+
+def test_over_budget_keeps_statistics_and_still_answers():
+    def step():
+        x = torch.rand(1000)
+        for _ in range(20):
+            x = x + 1
+        x[3] = -1.0
+        return x.sqrt().sum()
+
+    trace, loss = observe(step, keep_bytes=20_000)
+    finding = trace.births_reaching(loss)
+    assert finding.birth.op == "aten::sqrt"
+    assert trace.ledger.kept <= 20_000
+
+
+def test_meta_and_fake_tensors_are_left_alone():
+    def step():
+        from torch._subclasses import FakeTensorMode
+
+        with FakeTensorMode():
+            torch.randn(3).log()
+        torch.empty(3, device="meta").log()
+        return torch.ones(1)
+
+    trace, _ = observe(step)
+    assert not [r for r in trace.records if r.plan.base == "log"]
+
+
+def test_odd_tensors_do_no_harm():
+    def step():
+        sparse = torch.eye(3).to_sparse()
+        (sparse * 2).to_dense()
+        torch.view_as_complex(torch.ones(2, 2)).abs()
+        torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8).dequantize()
+        torch.ones(2).to(torch.float8_e4m3fn).float()
+        torch.empty(0).sum()
+        return torch.ones(1)
+
+    observe(step)
+
+
+def test_sparse_gradient():
+    embed = nn.Embedding(5, 2, sparse=True)
+
+    def step():
+        (embed(torch.tensor([1, 3])) * 0).sqrt().sum().backward()
+        return embed.weight.grad
+
+    finding, _ = find(step)
+    assert finding.birth is not None and finding.birth.node == "SqrtBackward0"
+
+
+def test_phase_is_taken_from_the_caller_when_it_knows():
+    trace, _ = observe(lambda: torch.zeros(2).log(), phase=lambda: "init")
+    assert {r.phase for r in trace.records} == {"init"}
+
+
+def test_data_and_init_are_known_by_their_frames():
+    class Set(torch.utils.data.Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return torch.zeros(2).log()  # item
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.zeros(2).log())  # made
+
+    def step():
+        net = Net()
+        return next(iter(torch.utils.data.DataLoader(Set(), batch_size=2))), net.scale
+
+    trace, (batch, scale) = observe(step)
+    assert (trace.births_reaching(batch).birth.phase, trace.births_reaching(scale).birth.phase) == ("data", "init")
+    assert trace.births_reaching(batch).birth.site.line == line("item")
+    assert trace.births_reaching(scale).birth.site.line == line("made")
