@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,7 @@ from whynan.watch.source import NAMES, SiteTable
 from whynan.watch.userfiles import is_user_file
 
 if TYPE_CHECKING:
+    from whynan.diagnose.engine import Diagnosis
     from whynan.replay.locate import Located
     from whynan.replay.rerun import Spare
     from whynan.watch.attempts import Attempt, Attempts, Outcome
@@ -152,6 +153,8 @@ class Session:
             seen = suspect(outcome.exception, self.watcher.sentinel.steps)
             if seen is not None:
                 self._no_loop(seen, stop=False)
+        elif (late := self.watcher.sentinel.last_look()) is not None:
+            self._no_loop(late, stop=False)
         elif self.watcher.hooks.evaluation.bad is not None and not self.watcher.sentinel.backwards:
             self._no_loop(Seen("output", self.watcher.hooks.evaluation.module, "nan", [], hard=False), stop=False)
 
@@ -159,6 +162,8 @@ class Session:
 
     def investigate(self, run: LoopRun, attempts: Attempts) -> Generator[Attempt, Outcome, bool]:
         """Called inside the user's loop. True ends the program, False lets it go on as if nothing had been."""
+        from whynan.diagnose.engine import diagnose
+        from whynan.diagnose.inquest import Inquest
         from whynan.replay.locate import locate
 
         watcher = self.watcher
@@ -175,6 +180,9 @@ class Session:
             found(self.goal, located)
         located = self._look_from_the_start(located)
         report = self._report(located, seen)
+        if not self.config.watch_only:
+            diagnosis = yield from diagnose(Inquest.of(located, watcher, self.config))
+            report = self._with_remedies(_with_causes(report, diagnosis))
         self._present(report, located)
         watcher.muted, watcher.pending = True, None
         return True
@@ -208,7 +216,13 @@ class Session:
                 return
             located = fromstart.nothing_known(seen)
         watcher.muted, watcher.pending = True, None
-        self._present(self._report(located, seen), located)
+        report = self._report(located, seen)
+        if not self.config.watch_only:
+            from whynan.diagnose.engine import assess_only
+            from whynan.diagnose.inquest import Inquest
+
+            report = self._with_remedies(_with_causes(report, assess_only(Inquest.of(located, watcher, self.config))))
+        self._present(report, located)
         if stop:
             raise Stop
 
@@ -221,6 +235,8 @@ class Session:
             known = located.names.of(owner)
             if known is not None and known.kind in ("parameter", "buffer", "gradient", "state"):
                 name = known.name if seen.what != "state" or seen.name is None else f"{seen.name} of {known.name}"
+        if located.reproduced != "no" and located.seen.what == seen.what:
+            seen = located.seen
         symptom = Symptom(step=seen.step, iteration=located.iteration, what=seen.what, name=name, value=seen.value)  # type: ignore[arg-type]
         assert self.watcher is not None
         return Report(
@@ -233,6 +249,18 @@ class Session:
             notes=tuple(located.notes),
             reproduced=located.reproduced if located.reproduced in ("bitwise", "eager", "rerun") else "no",  # type: ignore[arg-type]
         )
+
+    def _with_remedies(self, report: Report) -> Report:
+        """Patches that were tried on copies of the program, the verified ones first."""
+        if not self.config.fixes or self.config.fix_budget <= 0 or self.target.kind != "script":
+            return report
+        from whynan.remedy.plan import propose
+
+        script = os.path.join(self.folder, self.target.name)
+        remedies, rejected = propose(
+            report, script=script, argv=tuple(self.target.argv), budget_s=self.config.fix_budget, cwd=self.folder
+        )
+        return replace(report, remedies=remedies, rejected=rejected)
 
     def run_facts(self) -> Run:
         torch = sys.modules.get("torch")
@@ -269,3 +297,7 @@ class Session:
             (Path(self.folder) / self.config.html).write_text(page(report), encoding="utf-8")
         if not self.config.quiet:
             reports.show(report, case=self.case, color=self.config.color)
+
+
+def _with_causes(report: Report, diagnosis: Diagnosis) -> Report:
+    return replace(report, causes=diagnosis.causes, notes=(*report.notes, *diagnosis.notes, *diagnosis.upstream))

@@ -12,15 +12,15 @@ from whynan.remedy.trials import Script
 
 CAUSES = (
     "bad-input input-scale exploding-gradients learning-rate-too-high bad-initialization low-precision-overflow "
-    "low-precision-underflow log-of-zero division-by-zero domain-error exp-overflow arithmetic-overflow singular-gradient "
-    "fully-masked-softmax empty-reduction optimizer-misuse loss-scaling-misuse uninitialized-memory ill-conditioned-linalg "
-    "nondeterministic-fault indexing-or-padding other"
+    "low-precision-underflow log-of-zero division-by-zero domain-error exp-overflow arithmetic-overflow "
+    "singular-gradient fully-masked-softmax empty-reduction optimizer-misuse loss-scaling-misuse "
+    "uninitialized-memory ill-conditioned-linalg nondeterministic-fault indexing-or-padding other"
 ).split()
 REMEDIES = (
     "clip-gradients lower-learning-rate warmup reinitialize normalize-inputs drop-bad-batch impute-inputs "
     "full-precision float64 bfloat16 add-eps clamp stable-formulation safe-where mask-safe-softmax guard-empty "
-    "raise-optimizer-eps clip-before-step zero-grad unscale-before-clip initialize-memory add-jitter normalization-layer "
-    "change-optimizer other"
+    "raise-optimizer-eps clip-before-step zero-grad unscale-before-clip initialize-memory add-jitter "
+    "normalization-layer change-optimizer other"
 ).split()
 
 

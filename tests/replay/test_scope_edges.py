@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from replay.observing import find, line, observe
+from whynan.replay.births import path_from
 from whynan.replay.scope import Scope
 
 INF = math.inf
@@ -154,3 +157,79 @@ def test_data_and_init_are_known_by_their_frames():
     assert (trace.births_reaching(batch).birth.phase, trace.births_reaching(scale).birth.phase) == ("data", "init")
     assert trace.births_reaching(batch).birth.site.line == line("item")
     assert trace.births_reaching(scale).birth.site.line == line("made")
+
+
+def test_the_scope_may_be_entered_again():
+    weight = nn.Parameter(torch.ones(2))
+    scope = Scope(is_user_file=lambda file: file == __file__)
+    with scope:
+        loss = (weight - 1).sqrt().sum()  # first time
+    with scope:
+        loss.backward()
+    finding = scope.trace.births_reaching(weight.grad)
+    assert finding.birth.node == "SqrtBackward0" and finding.birth.site.line == line("first time")
+
+
+def test_what_changed_while_nobody_watched_is_no_op_of_the_trace():
+    table = torch.ones(2)
+    scope = Scope(is_user_file=lambda file: file == __file__)
+    with scope:
+        table.mul_(2)
+    table[0] = math.nan
+    with scope:
+        total = table.sum()
+    finding = scope.trace.births_reaching(total)
+    assert finding.birth is None and finding.source.tensor is table
+
+
+def test_a_view_that_does_not_say_so_is_followed():
+    def step():
+        x = torch.zeros(2, 3)
+        flat = torch.ops.aten._unsafe_view(x, [6])
+        flat.log_()
+        return x.sum()
+
+    finding, _ = find(step)
+    assert finding.birth.op == "aten::log_"
+    assert next(i for i in finding.birth.inputs if i.name == "self").value.tolist() == [0.0] * 6
+
+
+@pytest.mark.parametrize("pick", [torch.max, torch.amax, lambda x: F.max_pool1d(x[None], 2), lambda x: x.topk(2)[0]])
+def test_what_picks_the_largest_carries_nan(pick):
+    def step():
+        x = torch.tensor([1.0, -1.0, 4.0, 9.0]).sqrt()
+        return pick(x).sum()
+
+    finding, _ = find(step)
+    assert finding.birth.op == "aten::sqrt" and finding.elements.first == ((1,),)
+
+
+def test_a_limit_of_infinity_is_no_cause():
+    def step():
+        return torch.tensor([-1.0]).log().clamp(max=INF).add(torch.linalg.vector_norm(torch.ones(2), INF))
+
+    finding, _ = find(step)
+    assert finding.birth.op == "aten::log" and finding.scalar is None
+
+
+def test_of_several_symptoms_the_earliest_birth_counts():
+    def step():
+        return torch.zeros(2).log(), torch.ones(1).neg().sqrt()
+
+    trace, both = observe(step)
+    assert trace.births_reaching(both[::-1]).birth.op == "aten::log"
+    assert trace.births_reaching(torch.empty(2, device="meta")) is None
+
+
+def test_growth_before_the_birth():
+    def step():
+        x = torch.full((2,), 10.0)
+        for _ in range(6):
+            x = x * x  # grows
+        return x.sum()
+
+    finding, trace = find(step)
+    sizes = [size for _, size in trace.growth(finding)]
+    assert sizes == sorted(sizes) and sizes[-1] == pytest.approx(1e32)
+    steps = path_from(finding, trace)
+    assert [s.state for s in steps][-2:] == ["born", "carried"] and steps[0].line == line("grows")

@@ -87,14 +87,9 @@ def _sites(source: Source, birth: Birth) -> list[Site]:
     out: dict[ast.AST, Site] = {}
     facts = birth.inputs if birth.phase == "forward" else ()
     matching = [e for e in inside if form(source, e).op in family]
-    for rank, e in enumerate(matching):
-        first = rank == 0 or form(source, e).op == form(source, matching[0]).op
-        out[e] = Site(
-            form(source, e),
-            0.0 + 0.01 * rank,
-            True,
-            facts if first and birth.column is not None or len(matching) == 1 else (),
-        )
+    certain = len(matching) == 1 or birth.column is not None
+    for at, e in enumerate(matching):  # the outermost is the one that ran
+        out[e] = Site(form(source, e), 0.01 * at, True, facts if at == 0 and certain else ())
     for e in inside:
         out.setdefault(e, Site(form(source, e), 0.5))
     statement = statement_at(source, birth.line or 0)

@@ -53,16 +53,12 @@ def _all(report: Report, source: Source) -> list[Candidate]:
 
 def _candidates(source: Source, site: Site, guard: Guard, half: bool, hop: float) -> list[Candidate]:
     order = guard.order + hop * max(0.0, site.distance - (0.5 if site.exact else 0.0))
-    one = Candidate(guard.class_, guard.title, source, to_edits([guard.wrap]), "unsafe", order=order)
+    one = Candidate(guard.class_, guard.title, source, to_edits(guard.wraps), "unsafe", order=order)
     out, seen = [one], {one.edits}
     for step, (scope, words) in enumerate(_scopes(source, site)):
-        wraps = [
-            g.wrap
-            for f in like(source, scope, site.form)
-            for g in guards(source, f, (), half)
-            if g.variant == guard.variant
-        ]
-        edits = to_edits([guard.wrap, *wraps])
+        same = [g for f in like(source, scope, site.form) for g in guards(source, f, (), half)]
+        wraps = [w for g in same if g.variant == guard.variant for w in g.wraps]
+        edits = to_edits([*guard.wraps, *wraps])
         if edits not in seen:
             seen.add(edits)
             title = f"{guard.title}, and likewise {words}"

@@ -71,11 +71,11 @@ FUSSY = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Guard:
-    """A wrap around one argument of an op. `variant` names what was done, so that the same can be done elsewhere."""
+    """Wraps around one argument of an op. `variant` names what was done, so that the same can be done elsewhere."""
 
     class_: str
     title: str
-    wrap: Wrap
+    wraps: tuple[Wrap, ...]
     order: float
     variant: str
 
@@ -98,9 +98,13 @@ def _guards(source: Source, f: Form, facts: tuple[TensorFacts, ...], half: bool)
         yield from power(source, first, second, fact, half)
     elif op in DIVISION and (second or op == "reciprocal") and first:
         below = first if op == "reciprocal" or second is None else second
-        yield from denominator(source, below, _below(facts, op), half)
+        yield from denominator(source, below, _below(f, facts), half)
     elif op in SYMMETRIC and first:
         e = "1e-3" if half else "1e-6"
+        narrower = _narrower(source, first, e)
+        if narrower:
+            yield narrower
+            return
         yield from bounded(source, first, fact, f"-1 + {e}", f"1 - {e}", op)
     elif op == "acosh" and first:
         yield from bounded(source, first, fact, "1 + 1e-3" if half else "1 + 1e-6", None, op)
@@ -116,8 +120,9 @@ def _guards(source: Source, f: Form, facts: tuple[TensorFacts, ...], half: bool)
     yield from _named_arguments(source, f)
 
 
-def _below(facts: tuple[TensorFacts, ...], op: str) -> TensorFacts | None:
-    if op == "reciprocal":
+def _below(f: Form, facts: tuple[TensorFacts, ...]) -> TensorFacts | None:
+    """The facts of the divisor; only tensors have facts, so it is the first where the dividend is a number."""
+    if f.op == "reciprocal" or (f.args[0].number is not None and len(facts) == 1):
         return facts[0] if facts else None
     return facts[1] if len(facts) > 1 else None
 
@@ -148,7 +153,9 @@ def kinds(source: Source, f: Form, fact: TensorFacts | None = None) -> list[Kind
 
 
 def _eps(source: Source, f: Form, eps: str, order: float) -> Guard:
-    return Guard("add-eps", f"add {eps} to {_short(source, f)}", wraps.plus(source, f.node, eps), order, f"eps {eps}")
+    return Guard(
+        "add-eps", f"add {eps} to {_short(source, f)}", (wraps.plus(source, f.node, eps),), order, f"eps {eps}"
+    )
 
 
 def _clamp(
@@ -156,7 +163,8 @@ def _clamp(
 ) -> Guard:
     limit = " and ".join(t for t in (f"at least {low}" if low else "", f"at most {high}" if high else "") if t)
     title = f"keep {_short(source, f)} {limit}"
-    return Guard(class_, title, wraps.clamp(source, f.node, sort, low, high), order, f"{class_} {low} {high} {sort}")
+    wrap = wraps.clamp(source, f.node, sort, low, high)
+    return Guard(class_, title, (wrap,), order, f"{class_} {low} {high} {sort}")
 
 
 def _short(source: Source, f: Form) -> str:
@@ -170,6 +178,18 @@ def bounded(
     """Inside [low, high]."""
     for i, sort in enumerate(kinds(source, f, fact)):
         yield _clamp(source, f, sort, low, high, order + 0.1 * i)
+
+
+def _narrower(source: Source, f: Form, eps: str) -> Guard | None:
+    """x.clamp(-1, 1) is there already, but the derivative is infinite at its ends: clamp(-1 + eps, 1 - eps)."""
+    if f.op != "clamp":
+        return None
+    low, high = f.kw.get("min") or f.arg(1), f.kw.get("max") or f.arg(2)
+    if low is None or high is None or (low.number, high.number) != (-1, 1):
+        return None
+    ends = [(source.span(low.node)[1], f" + {eps}"), (source.span(high.node)[1], f" - {eps}")]
+    title = f"clamp a little inside the ends, at -1 + {eps} and 1 - {eps}"
+    return Guard("clamp", title, tuple(Wrap(at, "", at, text) for at, text in ends), 0.9, f"narrower {eps}")
 
 
 def positive(source: Source, f: Form, fact: TensorFacts | None, half: bool, op: str) -> Iterator[Guard]:
@@ -249,7 +269,7 @@ def _away_from_zero(source: Source, f: Form, eps: str) -> Guard:
         end,
         ")",
     )
-    return Guard("safe-where", f"replace a {_short(source, f)} near 0 by {eps}", wrap, 4.5, f"where {eps}")
+    return Guard("safe-where", f"replace a {_short(source, f)} near 0 by {eps}", (wrap,), 4.5, f"where {eps}")
 
 
 def exponent(source: Source, f: Form, fact: TensorFacts | None, half: bool, op: str) -> Iterator[Guard]:

@@ -1,8 +1,8 @@
 """From a report to remedies: every candidate of every kind, ranked, tried, and told.
 
-Candidates are ranked by the causes of the report (`preferences`), by how near to the birth they are, and by size; each is
-tried on the patched script (`search`) until a few are verified. Then the popular remedies are tried for the sake of the
-reader who would reach for them, and those that fail are listed with what happened.
+Candidates are ranked by the causes of the report (`preferences`), by how near to the birth they are, and by size; each
+is tried on the patched script (`search`) until a few are verified. Then the popular remedies are tried for the sake of
+the reader who would reach for them, and those that fail are listed with what happened.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 
 from whynan.case.facts import Rejected, Remedy, Report
 from whynan.remedy import trials
@@ -26,6 +27,11 @@ BARE_SHARE = 0.4
 """Share of the budget that the bare run may take before the search settles for a horizon."""
 BEYOND = 100
 """Steps that a cured run must go on after the step that failed, at least, where it cannot be run to its end."""
+HIGH = 1e3
+"""A loss that is suspicious by itself, where the run failed before there was a loss to compare with."""
+FIRST_LOSSES, SAME = 3, 0.02
+"""A rewriting that keeps the values gives the same first losses as the bare run, within this relative difference."""
+KEEP_VALUES = ("stable-formulation", "safe-where")
 SLOWER = 3.0
 """A patched run may take this many times as long as the bare one."""
 
@@ -79,20 +85,18 @@ class Search:
         return Probe(source.rel, birth.line, birth.kind) if birth and birth.line and source else None
 
     def try_all(self, chosen: list[Candidate]) -> None:
+        """Down the list until a few classes are verified; a cure that leaves a poor loss does not end the search."""
         since_first = unasked = 0
         for candidate in chosen:
-            if len(self.verified) >= WANTED or since_first >= AFTER_FIRST or self.left <= self.bare.seconds / 2:
+            good = {c.class_ for c, t in self.verified if not poor(t)}
+            if len(good) >= WANTED or since_first >= AFTER_FIRST or self.left <= self.bare.seconds / 2:
                 return
-            if self.verified:
-                if not self.asked(candidate):
-                    return
-                if candidate.class_ in {c.class_ for c, _ in self.verified}:
-                    continue
-                since_first += 1
-            elif not self.asked(candidate):
-                unasked += 1
-                if unasked > UNASKED:
-                    return
+            if candidate.class_ in good or (self.verified and not self.asked(candidate)):
+                continue
+            since_first += bool(self.verified)
+            unasked += not self.asked(candidate)
+            if unasked > UNASKED:
+                return
             self.judge(candidate)
 
     def try_pairs(self) -> None:
@@ -119,11 +123,20 @@ class Search:
     def judge(self, candidate: Candidate) -> None:
         budget = min(self.left, SLOWER * self.bare.seconds + 10.0) if not self.horizon else self.left
         trial = trials.judge(self.script, candidate.patch, max(1.0, budget), self.bare, self.probe, self.horizon)
+        if trial.verified and trial.outcome and candidate.class_ in KEEP_VALUES and not self.same_start(trial.outcome):
+            trial = replace(trial, verified=False, why="it does not give the losses of the original before the failure")
         (self.verified if trial.verified else self.failed).append((candidate, trial))
+
+    def same_start(self, outcome: Outcome) -> bool:
+        """Whether the first losses are those of the bare run, as far as that was sound."""
+        failed = self.bare.bad_step if self.bare.bad_step is not None else self.bare.steps
+        old = [v for s, _, v in self.bare.losses if s < failed][:FIRST_LOSSES]
+        new = [v for _, _, v in outcome.losses][: len(old)]
+        return all(abs(a - b) <= SAME * (abs(a) + 0.1) for a, b in zip(old, new))
 
     def remedies(self) -> tuple[Remedy, ...]:
         order = {id(c): i for i, c in enumerate(self.found)}
-        chosen = sorted(self.verified, key=lambda pair: (_worse(pair[1]), order.get(id(pair[0]), len(order))))
+        chosen = sorted(self.verified, key=lambda pair: (poor(pair[1]), order.get(id(pair[0]), len(order))))
         apt = [pair for pair in chosen if self.asked(pair[0])]
         return tuple(_remedy(c, t) for c, t in apt or chosen) or self.untested()
 
@@ -160,10 +173,15 @@ def _remedy(candidate: Candidate, trial: Trial | None) -> Remedy:
     )
 
 
-def _worse(trial: Trial) -> bool:
-    """Whether a cured run ended clearly above the loss before the failure; another cure is then named first."""
+def poor(trial: Trial) -> bool:
+    """Whether a cured run ended clearly above the loss before the failure (or, with nothing to compare, high at all).
+
+    Such a cure counts as verified, but another one is looked for and named first.
+    """
     before, after = trial.loss_before, trial.loss_after
-    return before is not None and after is not None and after > before + abs(before) + 0.5
+    if after is None:
+        return False
+    return after > HIGH if before is None else after > before + abs(before) + 0.5
 
 
 def both(a: Candidate, b: Candidate) -> Candidate | None:

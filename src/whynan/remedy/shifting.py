@@ -13,7 +13,7 @@ from whynan.remedy import flow
 from whynan.remedy.candidate import Candidate
 from whynan.remedy.edits import Edit
 from whynan.remedy.finder import expressions
-from whynan.remedy.form import Form, form
+from whynan.remedy.form import SELECTING, Form, form, seen
 from whynan.remedy.source import Source
 
 MASKED = "softmax over the scores that are not masked, instead of exp and its sum"
@@ -62,6 +62,25 @@ def normalised(source: Source, f: Form) -> Form | None:
                 ):
                     return quotient
     return None
+
+
+def _picked(source: Source, f: Form) -> Form:
+    """The variable a numerator is selected from: w of w.gather(1, y), of torch.diagonal(w), of w * mask.
+
+    The shift cancels as long as the selection stays within the row that is summed; the trial compares the losses.
+    """
+    for _ in range(4):
+        if f.op == "name":
+            behind = seen(source, f)
+            picked = behind.op in SELECTING and behind.args
+            if not picked:
+                return f
+            f = behind
+        elif f.op in SELECTING and f.args:
+            f = f.args[0]
+        else:
+            return f
+    return f
 
 
 def summed_over(source: Source, quotient: Form) -> str | None:

@@ -304,11 +304,15 @@ class Server:
             self.close()
             return self._alone(spec, budget)
         deadline, killed = time.monotonic() + budget, False
-        while not self._ready(process, min(0.2, max(0.0, deadline - time.monotonic()))):
-            if time.monotonic() >= deadline:
-                _kill(pid)
-                killed = True
-                break
+        try:
+            while not self._ready(process, min(0.2, max(0.0, deadline - time.monotonic()))):
+                if time.monotonic() >= deadline:
+                    _kill(pid)
+                    killed = True
+                    break
+        except BaseException:  # Ctrl-C must not leave the trial running
+            _kill(pid)
+            raise
         process.stdout.readline()
         return not killed
 

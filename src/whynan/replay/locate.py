@@ -111,6 +111,8 @@ def locate(run: LoopRun, seen: Seen, watcher: Watcher) -> Generator[Attempt, Out
     record = run.record
     found = Located(seen, seen.step, run.iteration, run=run)
     start = record.update_start(run.index)
+    if seen.what in ("parameter", "state", "buffer"):  # these are not looked at after every step
+        start = min(start, record.clean_at + 1)
     snapshot = record.at_or_before(start) or record.at_or_before(run.index)
     if snapshot is None:
         return found
@@ -156,6 +158,7 @@ def _look(
         return None
     found.seen = again
     found.step = again.step
+    found.iteration = run.iteration  # earlier than the alarm, if what it saw had been bad for some steps
     after = [value for kind, _, value in outcome.fingerprints if kind == "loss"]
     shared = min(len(before), len(after))
     same = shared > 0 and all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(before, after, strict=False))

@@ -11,13 +11,14 @@ Values are kept by reference and copied only when somebody is about to overwrite
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from whynan.tensors.look import extremes, nonfinite, plain, real, unobserved
+from whynan.tensors.look import ORDINARY, extremes, nonfinite, plain, real, unobserved
 
 if TYPE_CHECKING:
     from whynan.replay.trace import OpRecord
@@ -28,7 +29,7 @@ Extremes = tuple[float, float, bool, bool]  # smallest, largest (nan if any), ha
 class Memory:
     """One storage: the ops that wrote it, in order, and the areas looked at since the last write."""
 
-    __slots__ = ("number", "weak", "writes", "areas", "clean", "counted", "parameter")
+    __slots__ = ("number", "weak", "writes", "areas", "clean", "counted", "parameter", "unseen")
 
     def __init__(self, number: int, storage: torch.UntypedStorage) -> None:
         self.number = number
@@ -38,13 +39,14 @@ class Memory:
         self.clean = False  # True: every element is known to be finite
         self.counted = False  # True: its bytes are in the budget
         self.parameter = False  # True: a parameter lives here
+        self.unseen = 0  # ops before this number have not written what is there now: it changed while nobody watched
 
 
 class Area:
     """A strided part of a memory, as it was between two writes."""
 
     __slots__ = (
-        "memory", "offset", "shape", "stride", "dtype", "device", "version",
+        "memory", "offset", "shape", "stride", "dtype", "device", "version", "owner",
         "tensor", "keep", "copied", "_extremes", "_checked",
     )  # fmt: skip
 
@@ -56,6 +58,7 @@ class Area:
         self.dtype = tensor.dtype
         self.device = tensor.device
         self.version = -1 if tensor.is_inference() else tensor._version
+        self.owner = weakref.ref(tensor)
         self.tensor: torch.Tensor | None = None  # an alias, or a copy once the memory was written again
         self.keep = False  # somebody may ask for the numbers later
         self.copied = 0  # bytes of our own copy
@@ -148,6 +151,8 @@ class Ledger:
         area = memory.areas.get(key)
         if area is None:
             area = memory.areas[key] = Area(memory, tensor)
+        elif area.owner() is None:
+            area.owner = weakref.ref(tensor)
         if area.tensor is None:
             area.tensor = tensor.detach()
         return area
@@ -210,6 +215,24 @@ class Ledger:
         memory.counted = True
         return True
 
+    def pause(self) -> None:
+        """Nobody watches from now on: remember the versions. (Our aliases do not share the version counter.)"""
+        for memory in self.memories.values():
+            for area in memory.areas.values():
+                owner = area.owner()
+                if owner is not None and not owner.is_inference():
+                    area.version = owner._version
+
+    def resume(self, index: int) -> None:
+        """Watching again, before op number `index`: forget what was known of memories that were written meanwhile."""
+        for memory in self.memories.values():
+            owned = [(a, o) for a in memory.areas.values() if (o := a.owner()) is not None and not o.is_inference()]
+            if any(owner._version != area.version for area, owner in owned):
+                memory.unseen, memory.clean = index, False
+                for area in memory.areas.values():
+                    area.tensor = None
+                memory.areas = {}
+
 
 def _bytes(area: Area) -> int:
     return area.shape.numel() * area.dtype.itemsize
@@ -228,7 +251,8 @@ def _copy_of_all(areas: list[Area], storage: torch.UntypedStorage) -> list[torch
 
 def writers(area: Area, before: int) -> list[tuple[OpRecord, Area]]:
     """Who wrote the memory of `area` before op number `before`, latest first."""
-    return [w for w in reversed(area.memory.writes) if w[0].index < before]
+    first = area.memory.unseen if area.memory.unseen <= before else 0
+    return [w for w in reversed(area.memory.writes) if first <= w[0].index < before]
 
 
 def unit(*areas: Area) -> int:
@@ -299,8 +323,8 @@ def length_of(grain: int, *areas: Area) -> int:
 def holdable(tensor: object) -> torch.Tensor | None:
     """A plain tensor with a storage we can tell apart, or None."""
     inner = plain(tensor)
-    if inner is None:
-        return None
+    if inner is None or inner is tensor and type(tensor) in ORDINARY:
+        return inner
     try:
         return inner if inner.untyped_storage()._cdata else None
     except (RuntimeError, NotImplementedError):

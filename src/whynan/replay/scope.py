@@ -33,7 +33,7 @@ _MOST_ERRORS = 50  # more of the same tell nobody more
 
 
 class Scope:
-    """Context manager that records every op into `.trace`. One use, one trace; not for two threads."""
+    """Context manager that records every op into `.trace`. It may be entered again, to go on; not for two threads."""
 
     def __init__(
         self,
@@ -74,14 +74,16 @@ class _Observer(TorchDispatchMode):
         self.frames = Frames(is_user_file, names.known)
         self.phase = phase
         self.forward_of: dict[int, OpRecord] = {}  # autograd sequence number -> the op that made the node
-        self.numbers = (0, 0)
         self.mark = 0
 
     def start(self) -> None:
         self.mark = torch._C._autograd._get_sequence_nr()
+        with unobserved():
+            self.trace.ledger.resume(len(self.trace.records))
 
     def stop(self) -> None:
-        self.forward_of = {}
+        with unobserved():
+            self.trace.ledger.pause()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
@@ -111,9 +113,9 @@ class _Observer(TorchDispatchMode):
         if plan.op.startswith("profiler::"):
             return None
         record = OpRecord(len(self.trace.records), func, plan)
-        names = plan.names
-        record.args = tuple(self._take(record, names[i], a) for i, a in enumerate(args))
-        record.kwargs = {name: self._take(record, name, a) for name, a in kwargs.items()}
+        record.args = tuple([self._take(record, name, a) for name, a in zip(plan.names, args)])
+        if kwargs:
+            record.kwargs = {name: self._take(record, name, a) for name, a in kwargs.items()}
         if plan.written or plan.running:
             for _, tensor in _written(plan, args, kwargs):
                 self.trace.ledger.before_write(tensor)

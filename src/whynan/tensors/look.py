@@ -7,6 +7,7 @@ shape) yields facts without statistics.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def plain(tensor: Any) -> torch.Tensor | None:
     A DTensor gives its local shard, a sparse tensor its values, a wrapper subclass its first floating inner tensor.
     """
     for _ in range(8):
-        if not isinstance(tensor, torch.Tensor) or tensor.device.type == "meta":
+        if not isinstance(tensor, torch.Tensor) or tensor.is_meta:
             return None
         if type(tensor) not in ORDINARY:
             inner = _inner(tensor)
@@ -53,7 +54,7 @@ def plain(tensor: Any) -> torch.Tensor | None:
                 tensor = inner
                 continue
         if tensor.layout is torch.strided:
-            return None if tensor.is_quantized else tensor
+            return None if tensor.is_quantized or tensor.is_nested else tensor
         tensor = _values(tensor)
     return None
 
@@ -111,10 +112,16 @@ def look(tensor: Any, name: str = "") -> TensorFacts:
     `std` is the population value (divides by n): it says how wide these numbers are, it estimates nothing.
     Complex numbers count as two reals in the statistics and as one element in `numel` and `nonfinite`.
     """
-    shape, dtype = tuple(int(n) for n in tensor.shape), str(tensor.dtype).removeprefix("torch.")
-    head: dict[str, Any] = dict(name=name, shape=shape, dtype=dtype, device=str(tensor.device), numel=tensor.numel())
     with unobserved():
         inner = plain(tensor)
+        shape = _shape(tensor, inner)
+        head: dict[str, Any] = dict(
+            name=name,
+            shape=shape,
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            device=str(tensor.device),
+            numel=math.prod(shape),
+        )
         if inner is None or inner.numel() == 0:
             return TensorFacts(**head)
         bad = int(nonfinite(inner).sum())
@@ -124,6 +131,14 @@ def look(tensor: Any, name: str = "") -> TensorFacts:
         if inner.numel() == 1 and not inner.is_complex():
             facts["value"] = float(flat.item())
     return TensorFacts(**head, nonfinite=bad, **facts)
+
+
+def _shape(tensor: torch.Tensor, inner: torch.Tensor | None) -> tuple[int, ...]:
+    """Of a nested tensor, whose rows differ in length, the shape of its values."""
+    try:
+        return tuple(int(n) for n in tensor.shape)
+    except (RuntimeError, AttributeError):
+        return tuple(inner.shape) if inner is not None else ()
 
 
 def _part(x: torch.Tensor) -> dict[str, Any]:

@@ -74,6 +74,24 @@ def norms(tensors: Sequence[Tensor]) -> list[float]:
     return out
 
 
+def plain_norms(tensors: Sequence[Tensor]) -> list[float]:
+    """`norms` without looking at each tensor first: dense floating-point tensors of one device and dtype.
+
+    Raises RuntimeError or TypeError for others (a gradient that turned sparse): call `norms` then.
+    """
+    if not tensors:
+        return []
+    low = tensors[0].dtype in (torch.float16, torch.bfloat16)
+    with torch.no_grad():
+        sizes = torch._foreach_norm(tensors, 2, dtype=torch.float32) if low else torch._foreach_norm(tensors, 2)
+        return torch.stack(sizes).tolist()
+
+
+def uniform(tensors: Sequence[Tensor]) -> bool:
+    """Whether `plain_norms` may be used for these."""
+    return all(map(_is_plain, tensors)) and len({(t.device, t.dtype) for t in tensors}) == 1
+
+
 def first_nonfinite(tensors: Sequence[Tensor], sizes: Iterable[float] | None = None) -> int | None:
     """Index of the first tensor that really holds a NaN or Inf, or None. `sizes` are their `norms`, if known."""
     for i, size in enumerate(norms(tensors) if sizes is None else sizes):

@@ -17,6 +17,7 @@ from typing import Any
 from zipimport import zipimporter
 
 from whynan.watch import inert
+from whynan.watch.pickling import PICKLERS
 from whynan.watch.source import SITES, SiteTable, rewrite
 from whynan.watch.userfiles import is_user_file, set_script
 
@@ -87,13 +88,13 @@ class _Finder(MetaPathFinder):
         spec = self._ask_others(fullname, path, target)
         if spec is None or spec.loader is None:
             return spec
-        if fullname in self.callbacks:
-            _run_after(spec, self.callbacks)
-        elif self.sites is not None and spec.origin is not None:
+        if self.sites is not None and spec.origin is not None:
             try:
                 self._rewrite(fullname, spec, self.sites)
             except Exception as error:  # an import of the user's must not fail because of us
                 _complain(f"could not look into {fullname}", error)
+        if fullname in self.callbacks:
+            _run_after(spec, self.callbacks)
         return spec
 
     def _ask_others(self, fullname: str, path: Any, target: Any) -> ModuleSpec | None:
@@ -157,6 +158,7 @@ def _complain(what: str, error: Exception) -> None:
 
 
 _finder = _Finder()
+_taught: set[str] = set()  # the pickling modules that are, or will be, told to send code as the user wrote it
 
 
 def install(sites: SiteTable = SITES, script_module: str | None = None) -> None:
@@ -166,6 +168,10 @@ def install(sites: SiteTable = SITES, script_module: str | None = None) -> None:
     """
     inert.keep_to_the_end()
     _finder.sites, _finder.script_module = sites, script_module
+    for name, teach in PICKLERS.items():
+        if name not in _taught:
+            _taught.add(name)
+            after_import(name, teach)
     _activate()
 
 
@@ -186,6 +192,7 @@ def uninstall() -> None:
     """Undo `install` and forget what waits in `after_import`. Modules that are loaded stay as they are."""
     _finder.sites = _finder.script_module = None
     _finder.callbacks.clear()
+    _taught.difference_update(name for name in PICKLERS if name not in sys.modules)
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
 

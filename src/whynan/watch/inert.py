@@ -4,7 +4,7 @@ Used while nobody watches, by the tests, and at the very end of the process. The
 to what it was at the start, while generators of the user's that are still suspended get closed and `__del__` methods
 run: in rewritten code these would meet a NameError, printed on stderr. `keep_to_the_end` prevents that.
 
-No function here uses a global of this module when it is called: at the end these may be gone.
+What `keep_to_the_end` keeps uses no global of this module when it is called: at the end these may be gone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from whynan.watch.source import NAMES
+from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_while
 
 _KEEPER = "__whynan_keeper__"
 
@@ -33,16 +34,22 @@ def finish(frame: FrameType, site: int, running: Running = _running) -> None:
 
 
 def inert_names(
-    running: Running = _running, frame_of_caller: Any = sys._getframe, finish: Any = finish, step: Any = next
+    compiling: Callable[[], bool] = compiling,
+    running: Running = _running,
+    frame_of_caller: Any = sys._getframe,
+    finish: Any = finish,
+    step: Any = next,
 ) -> dict[str, Callable[..., Any]]:
-    """Functions for all names that rewritten code calls."""
+    """Functions for all names that rewritten code calls. compiling: whether torch.compile is tracing them."""
 
     def for_(iterable: Any, site: int) -> Any:
         return iterable
 
     def while_(site: int) -> Iterator[tuple[()]]:
-        key = (id(frame_of_caller(1)), site)  # a loop cannot be nested in itself within one frame
-        running[key] = True
+        return traced_while(site) if compiling() else until_done((id(frame_of_caller(1)), site))
+
+    def until_done(key: tuple[int, int]) -> Iterator[tuple[()]]:
+        running[key] = True  # a loop cannot be nested in itself within one frame
         try:
             while running[key]:
                 yield ()
@@ -50,12 +57,17 @@ def inert_names(
             running.pop(key, None)
 
     def done(site: int) -> None:
-        finish(frame_of_caller(1), site)
+        if compiling():
+            traced_done(site)
+        else:
+            finish(frame_of_caller(1), site)
 
     def caught(site: int) -> bool:
         return False
 
     def next_(*arguments: Any) -> Any:
+        if compiling():
+            return step(*arguments)
         try:
             return step(*arguments)
         except BaseException as error:
@@ -65,7 +77,8 @@ def inert_names(
             raise
 
     def leave(*sites: int) -> None:
-        pass
+        if compiling():
+            traced_leave(*sites)
 
     return dict(zip(NAMES, (for_, while_, done, caught, next_, leave), strict=True))
 
@@ -80,7 +93,8 @@ class _Keeper:
     """Dropped when the interpreter clears `builtins`, and fills in the names once more."""
 
     def __init__(self) -> None:
-        self.names, self.target, self.ending = inert_names(), vars(builtins), sys.is_finalizing
+        self.names = inert_names(compiling=lambda: False)
+        self.target, self.ending = vars(builtins), sys.is_finalizing
 
     def __del__(self) -> None:
         if self.ending():

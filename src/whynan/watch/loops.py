@@ -200,6 +200,8 @@ class LoopRuntime:
         if run.attempts is None:
             if not self.on_finished(run):
                 self._reconsider(run)
+                if run.record is not None:
+                    run.record.habit.body_ended()
                 return False
             assert self.investigator is not None
             run.attempts = Attempts(run, iterator, self.investigator, self.observer)

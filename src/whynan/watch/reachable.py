@@ -13,6 +13,7 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import cache
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -36,7 +37,11 @@ _FOREIGN = (
 ).split()
 _STANDARD = frozenset(nn.Module().__dict__)
 
-Undo = Callable[[], None]
+
+@cache
+def _is_foreign(home: str) -> bool:
+    """Whether instances of classes from module `home` are left alone."""
+    return any(home == name or home.startswith(name + ".") for name in _FOREIGN)
 
 
 class Reachable:
@@ -48,6 +53,7 @@ class Reachable:
         self.grads: list[tuple[Tensor, Tensor | None]] = []
         self.must_copy: set[int] = set()
         self.modules: list[nn.Module] = []
+        self.buffers: list[Tensor] = []
         self.optimizers: list[torch.optim.Optimizer] = []
         self.complete = True
         self._seen: set[int] = set()
@@ -97,7 +103,9 @@ class Reachable:
                 self.undo.append(("dict", members, dict(members)))
                 stack.extend(v for v in members.values() if v is not None)
                 if table == "_buffers":
-                    self.must_copy.update(id(v) for v in members.values() if v is not None)
+                    buffers = [v for v in members.values() if v is not None]
+                    self.must_copy.update(map(id, buffers))
+                    self.buffers += [v for v in buffers if v.is_floating_point()]
         if len(state) > len(_STANDARD):
             stack.extend(v for k, v in state.items() if k not in _STANDARD)
 
@@ -173,9 +181,7 @@ class Reachable:
         if isinstance(obj, torch.utils.data.DataLoader):
             stack.extend((obj.generator, obj.sampler, obj.batch_sampler, obj.dataset, obj.collate_fn))
             return
-        if any(home == f or home.startswith(f + ".") for f in _FOREIGN) and not isinstance(
-            obj, (torch.utils.data.Dataset, torch.utils.data.Sampler)
-        ):
+        if _is_foreign(home) and not isinstance(obj, (torch.utils.data.Dataset, torch.utils.data.Sampler)):
             return
         if isinstance(obj, torch.optim.Optimizer):
             self.optimizers.append(obj)

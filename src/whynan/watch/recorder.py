@@ -1,7 +1,7 @@
 """The memory of a training loop: a ring of snapshots, and the tape of the items since the oldest of them.
 
-How often a snapshot is taken follows from a budget: its cost may be at most `share` of the wall time since the one
-before. Iterations in between are re-executed from the tape. Old snapshots are thinned: all of the last few, then one
+How often a snapshot is taken follows from a budget: its cost may be at most `share` of the time since the one before
+(CPU time of this thread, which a busy machine does not stretch). Iterations in between are re-executed from the tape. Old snapshots are thinned: all of the last few, then one
 per power of two of age, because a diagnosis wants to go back some tens of steps and memory is finite.
 """
 
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from whynan.watch.randomness import RandomState
+from whynan.watch.randomness import FetchHabit, RandomState
 from whynan.watch.snapshot import Snapshot, Snapshotter
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Recorder:
         self.memory = memory
         self.spend = spend
         self.indices = indices
+        self.habit = FetchHabit()
+        self.clean_at = -1  # the last iteration after which parameters, state and buffers were looked at
         self.stepped_at: list[int] = []  # iterations that completed an optimizer step, the last few
         self.snapshots: list[Snapshot] = []
         self.tape: dict[int, Taped] = {}
@@ -67,13 +69,14 @@ class Recorder:
 
     def begin(self, run: LoopRun, item: Any) -> None:
         """Called with every new item, before the body sees it."""
-        now = time.perf_counter()
+        now = time.thread_time()
         if not self.snapshots or now - self._last >= self._cost / self.share:
+            self.habit.fetched()
             random = self.snapshot(run, item).random
         else:
-            random = RandomState()
+            random = self.habit.fetched()
         self._current = self.tape[run.index] = Taped(item, random, self.indices(), self.steps())
-        self.spend(time.perf_counter() - now)
+        self.spend(time.thread_time() - now)
 
     def snapshot(self, run: LoopRun, item: Any, keep: bool = True) -> Snapshot:
         snap = self.snapshotter.take(run.frame, item, run.index, self.steps())
@@ -81,7 +84,7 @@ class Recorder:
         if keep:
             self._costs.append(snap.seconds)
             self._cost = min(self._costs)  # the first ones pay for page faults, a busy machine for its neighbours
-            self._last = time.perf_counter()
+            self._last = time.thread_time()
             self.snapshots.append(snap)
             self._thin(run.index)
         return snap

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whynan.tensors.many import is_finite, local_values, norms
+from whynan.tensors.many import is_finite, local_values, norms, plain_norms, uniform
 from whynan.watch.history import History
 
 SKIPPED_IN_A_ROW = 50  # GradScaler halves its scale with every skip: 2**-50 leaves no scale to search
@@ -50,7 +50,9 @@ class Sentinel:
         self.on_step: Callable[[], None] = lambda: None
         self.probe: list[Any] | None = None  # collects fingerprints during a re-execution
         self._nonfinite: dict[int, tuple[Tensor, bool]] = {}  # tensors that are known to be so, and "is NaN"
-        self._known: set[int] = set()  # optimizers seen
+        self.pace = Pace()
+        self._optimizers: dict[int, weakref.ref[torch.optim.Optimizer]] = {}
+        self._plans: dict[int, Plan] = {}
         self._line_search = 0
         self._scaled: dict[int, tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = {}
         self._skips = 0
@@ -60,7 +62,7 @@ class Sentinel:
 
     def backward(self, tensors: Iterable[Any]) -> None:
         """`torch.autograd.backward(tensors)` is about to run."""
-        start = time.perf_counter()
+        start = time.thread_time()
         self.backwards += 1
         seen = None
         for t in tensors:
@@ -78,63 +80,72 @@ class Sentinel:
                 self._note("loss", value)
             if not math.isfinite(value) and seen is None and not self._line_search:
                 seen = Seen("loss", None, _word(value), [t], self.steps)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.thread_time() - start
         if seen is not None:
             self.alarm(seen)
 
     def before_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        start = time.perf_counter()
+        start = time.thread_time()
         self._skips = 0
-        params = _params(optimizer)
-        if id(optimizer) not in self._known:
-            self._known.add(id(optimizer))
-            self._baseline(params)
+        plan = self._plan(optimizer)
         seen = None
         if len(args) > 1 and args[1] is not None or kwargs.get("closure") is not None:
             self._line_search += isinstance(optimizer, torch.optim.LBFGS)  # gradients do not exist yet
         elif not self._skipped_on_device(optimizer):
-            owners = [p for p in params if p.grad is not None]
+            owners = [p for p in plan.params if p.grad is not None]
             grads = [p.grad for p in owners]
-            sizes = norms(grads)  # type: ignore[arg-type]
+            sizes = _sizes(grads, plan.plain)  # type: ignore[arg-type]
             self._note("grad", id(optimizer), sizes)
             if not math.isfinite(sum(sizes)):
                 seen = self._first(grads, owners, sizes, "gradient")  # type: ignore[arg-type]
         if self.recording:
             self.history.lr.append((self.steps, id(optimizer), [float(g.get("lr", 0.0)) for g in optimizer.param_groups]))
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.thread_time() - start
         if seen is not None:
             self.alarm(seen)
 
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        start = time.perf_counter()
+        start = time.thread_time()
         if isinstance(optimizer, torch.optim.LBFGS):
             self._line_search = max(0, self._line_search - 1)
-        params = _params(optimizer)
-        tensors, owners, count = list(params), list(params), len(params)
-        for p in params:
-            state = optimizer.state.get(p)
-            if state:
-                for key, value in state.items():
-                    if isinstance(value, Tensor) and key != "step" and value.is_floating_point():
-                        tensors.append(value)
-                        owners.append(p)
-        sizes = norms(tensors)
+        seen = self._look_at(optimizer) if self.probe is not None or self.pace.due() else None
+        self.steps += 1
+        self.on_step()
+        now = time.thread_time()
+        self.seconds += now - start
+        self.pace.stepped(now)
+        if seen is not None:
+            self.alarm(seen)
+
+    def last_look(self) -> Seen | None:
+        """At the end of the program: parameters and state that the pace left out."""
+        for ref in list(self._optimizers.values()):
+            optimizer = ref()
+            seen = self._look_at(optimizer) if optimizer is not None else None
+            if seen is not None:
+                seen.step = max(0, self.steps - 1)
+                return seen
+        return None
+
+    def _look_at(self, optimizer: torch.optim.Optimizer) -> Seen | None:
+        """Parameters and optimizer state after a step."""
+        start = time.thread_time()
+        plan = self._plan(optimizer)
+        sizes = _sizes(plan.tensors, plan.plain)
+        count = len(plan.params)
         self._note("param", id(optimizer), sizes[:count])
         seen = None
         if not math.isfinite(sum(sizes)):
-            seen = self._first(tensors[:count], params, sizes[:count], "parameter") or self._first(
-                tensors[count:], owners[count:], sizes[count:], "state", optimizer
+            seen = self._first(plan.params, plan.params, sizes[:count], "parameter") or self._first(
+                plan.tensors[count:], plan.owners[count:], sizes[count:], "state", optimizer
             )
-        self.steps += 1
-        self.on_step()
-        self.seconds += time.perf_counter() - start
-        if seen is not None:
-            seen.step = self.steps - 1
-            self.alarm(seen)
+        self.pace.looked(time.thread_time() - start)
+        return seen
 
-    def buffers(self, modules: Iterable[torch.nn.Module]) -> Seen | None:
-        """Between two iterations: did a buffer turn non-finite that was not?"""
-        tensors = [b for m in modules for b in m._buffers.values() if b is not None and b.is_floating_point()]
+    def buffers(self, tensors: list[Tensor]) -> Seen | None:
+        """Between two iterations: did one of these buffers turn non-finite that was not?"""
+        if not tensors:
+            return None
         sizes = norms(tensors)
         if math.isfinite(sum(sizes)):
             return None
@@ -183,8 +194,19 @@ class Sentinel:
             else:
                 self.history.param_norms.append((self.steps, what[0], what[1]))
 
-    def _baseline(self, params: list[Tensor]) -> None:
-        self.accept(p for p, size in zip(params, norms(params), strict=True) if not math.isfinite(size) and not is_finite(p))
+    def _plan(self, optimizer: torch.optim.Optimizer) -> Plan:
+        """What to look at for this optimizer; made anew when parameters or state were added."""
+        key = id(optimizer)
+        size = (len(optimizer.state), sum(len(group["params"]) for group in optimizer.param_groups))
+        plan = self._plans.get(key)
+        if plan is None or plan.size != size or self.probe is not None:
+            if key not in self._optimizers:
+                self._optimizers[key] = weakref.ref(optimizer)
+                params = _params(optimizer)
+                bad = [p for p, n in zip(params, norms(params), strict=True) if not math.isfinite(n) and not is_finite(p)]
+                self.accept(bad)
+            plan = self._plans[key] = Plan(optimizer, size)
+        return plan
 
     def _first(
         self, tensors: list[Tensor], owners: list[Tensor], sizes: list[float], what: str, optimizer: Any = None
@@ -216,6 +238,71 @@ class Sentinel:
     def _skipped_on_device(optimizer: torch.optim.Optimizer) -> bool:
         found = getattr(optimizer, "found_inf", None)
         return isinstance(found, Tensor) and bool(found.item())
+
+
+class Plan:
+    """Parameters of one optimizer and the floating-point tensors of their state, with the parameter each belongs to."""
+
+    __slots__ = ("params", "tensors", "owners", "plain", "size")
+
+    def __init__(self, optimizer: torch.optim.Optimizer, size: tuple[int, int]) -> None:
+        self.size = size
+        self.params = _params(optimizer)
+        self.tensors, self.owners = list(self.params), list(self.params)
+        for p in self.params:
+            for key, value in (optimizer.state.get(p) or {}).items():
+                if isinstance(value, Tensor) and key != "step" and value.is_floating_point():
+                    self.tensors.append(value)
+                    self.owners.append(p)
+        self.plain = uniform(self.tensors)
+
+
+class Pace:
+    """How often parameters and state are looked at: every step, or so rarely that it costs at most `SHARE` of the time.
+
+    What turned bad in between is found when the iterations since the last look are executed again.
+    """
+
+    SHARE = 0.01
+    RAREST = 8  # steps; the snapshots reach further back
+
+    def __init__(self) -> None:
+        self.every = 1
+        self.clean = True
+        self._since = 0
+        self._last: float | None = None
+        self._interval = math.inf
+        self._cost = math.inf
+
+    def due(self) -> bool:
+        self._since += 1
+        return self._since >= self.every
+
+    def looked(self, seconds: float) -> None:
+        self._since = 0
+        self._cost = min(self._cost * 1.05, seconds)
+
+    def stepped(self, now: float) -> None:
+        if self._last is not None:
+            self._interval = min(self._interval * 1.05, now - self._last)
+            if math.isfinite(self._cost) and math.isfinite(self._interval):
+                share = self._cost / max(self._interval, 1e-9) / self.SHARE
+                self.every = max(1, min(self.RAREST, math.ceil(share)))
+        self._last = now
+
+    @property
+    def fresh(self) -> bool:
+        """The latest step was looked at."""
+        return self._since == 0
+
+
+def _sizes(tensors: list[Tensor], plain: bool) -> list[float]:
+    if plain:
+        try:
+            return plain_norms(tensors)
+        except (RuntimeError, TypeError):
+            pass
+    return norms(tensors)
 
 
 def _params(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -20,7 +20,7 @@ class Snapshot:
     """State at the start of one iteration, after its item was fetched. Holds strong references to what it covers."""
 
     __slots__ = ("index", "steps", "frame", "locals", "random", "undo", "entries", "grads", "modules", "optimizers",
-                 "complete", "seconds", "lost", "backwards")  # fmt: skip
+                 "buffers", "complete", "seconds", "lost", "backwards", "nbytes")  # fmt: skip
 
     index: int  # iteration of the loop run
     steps: int  # optimizer steps completed
@@ -32,14 +32,12 @@ class Snapshot:
     entries: dict[int, Entry]
     grads: list[tuple[Tensor, Tensor | None]]
     modules: list[Any]
+    buffers: list[Tensor]  # floating-point buffers of all modules
     optimizers: list[Any]
     complete: bool
     seconds: float
     lost: list[Tensor]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(entry.nbytes for entry in self.entries.values())
+    nbytes: int  # of its copies, shared ones included
 
     def restore(self) -> None:
         """Put everything back in place; `lost` afterwards names tensors that were written to but not copied."""
@@ -63,7 +61,7 @@ class Snapshotter:
 
     def take(self, frame: FrameType, item: Any, index: int, steps: int) -> Snapshot:
         """Snapshot of what is reachable from `frame`, its user callers, the user's modules and the loop's item."""
-        start = time.perf_counter()
+        start = time.thread_time()
         snap = Snapshot()
         snap.index, snap.steps, snap.frame, snap.lost = index, steps, frame, []
         snap.locals = read_locals(frame)
@@ -80,10 +78,11 @@ class Snapshotter:
         reach = Reachable(roots, self.is_user_module)
         snap.undo = names + reach.undo
         snap.grads, snap.modules, snap.optimizers = reach.grads, reach.modules, reach.optimizers
-        snap.complete = reach.complete
+        snap.complete, snap.buffers = reach.complete, reach.buffers
         snap.entries = self.store.take(reach.tensors.values(), reach.must_copy)
+        snap.nbytes = sum(entry.nbytes for entry in snap.entries.values())
         snap.random = RandomState()
-        snap.seconds = time.perf_counter() - start
+        snap.seconds = time.thread_time() - start
         return snap
 
     def is_user_module(self, name: str) -> bool:

@@ -92,6 +92,7 @@ class SiteTable:
 
 
 SITES = SiteTable()  # the table of this process, used where no other is given
+SOURCES: dict[str, str | bytes] = {}  # of the files that were rewritten
 
 
 def rewrite(source: str | bytes, filename: str, sites: SiteTable = SITES) -> CodeType:
@@ -103,6 +104,7 @@ def rewrite(source: str | bytes, filename: str, sites: SiteTable = SITES) -> Cod
     assert isinstance(tree, ast.Module)
     with contextlib.suppress(Exception):
         _Rewriter(tree, _lines(source), filename, sites).rewrite()
+        SOURCES[filename] = source
         return compile(tree, filename, "exec", dont_inherit=True)
     # whatever it was, the source as written decides: it compiles, or python's own error is raised
     return compile(source, filename, "exec", dont_inherit=True)

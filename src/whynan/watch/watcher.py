@@ -76,16 +76,20 @@ class Watcher:
         if self.muted:
             return False
         if self.pending is None and run.engaged and run.record is not None and run.record.snapshots:
+            if not self.sentinel.pace.fresh and self.extra is None:
+                return False
             seen = self._turned_bad(run.record.snapshots[-1])
             if seen is None and self.extra is not None:
                 seen = self.extra()
             if seen is not None:
                 self.pending = (run, seen)
+            else:
+                run.record.clean_at = run.index
         return self.pending is not None and self.pending[0] is run
 
     def _turned_bad(self, snapshot: Snapshot) -> Seen | None:
         """A buffer that is non-finite now; one that was so before the iteration (a mask) is accepted as it is."""
-        while (seen := self.sentinel.buffers(snapshot.modules)) is not None:
+        while (seen := self.sentinel.buffers(snapshot.buffers)) is not None:
             before = [(t, snapshot.entries.get(id(t))) for t in seen.tensors]
             same = [t for t, e in before if e is not None and not is_finite(e.alias if e.copy is None else e.copy)]
             if not same:

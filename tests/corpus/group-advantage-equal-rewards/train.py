@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-PROMPTS, GROUP, LENGTH, VOCAB = 4, 4, 5, 12
+PROMPTS, GROUP, LENGTH, VOCAB = 4, 6, 12, 4
 
 
 class Sampler(nn.Module):
@@ -40,7 +40,7 @@ g = torch.Generator().manual_seed(4)
 torch.manual_seed(4)
 policy = Sampler()
 optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
-for update in range(60):
+for update in range(120):
     prompt = torch.randint(0, 30, (PROMPTS,), generator=g).repeat_interleave(GROUP)
     tokens = policy.generate(prompt, g)
     score = reward(prompt, tokens).view(PROMPTS, GROUP)
@@ -50,5 +50,5 @@ for update in range(60):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    if update % 6 == 0:
+    if update % 10 == 0:
         print(update, "reward", score.mean().item())

@@ -14,12 +14,13 @@ class Stage:
     def __init__(self, source):
         self.source = source
         self.buffers = [torch.zeros(ROWS, COLS + 1) for _ in range(2)]
-        self.current = 0
+        self.current = self.loaded = 0
         self.load(0)
 
     def load(self, slot):
         buffer = self.buffers[slot]
-        block = next(self.source)
+        block = self.source[self.loaded % len(self.source)]
+        self.loaded += 1
         buffer.fill_(float("nan"))
         for i, row in enumerate(block):
             buffer[i] = row
@@ -29,7 +30,7 @@ class Stage:
         other = 1 - self.current
         self.thread = threading.Thread(target=self.load, args=(other,))
         self.thread.start()
-        return self.buffers[self.current]
+        return self.buffers[self.current].clone()
 
     def close(self):
         self.thread.join()
@@ -38,9 +39,11 @@ class Stage:
 def measurements():
     g = torch.Generator().manual_seed(9)
     w = torch.randn(COLS, generator=g)
-    while True:
+    blocks = []
+    for _ in range(50):
         x = torch.randn(ROWS, COLS, generator=g)
-        yield torch.cat([x, (x @ w).tanh()[:, None]], dim=1)
+        blocks.append(torch.cat([x, (x @ w).tanh()[:, None]], dim=1))
+    return blocks
 
 
 torch.manual_seed(9)

@@ -43,9 +43,9 @@ def visit_counts(episodes):
 random.seed(1)
 torch.manual_seed(1)
 print("cells reached by a random walk:", visit_counts(CAPACITY), visit_counts(CAPACITY))
+memory = Memory(CAPACITY)
 q = nn.Sequential(nn.Linear(LENGTH, 24), nn.ReLU(), nn.Linear(24, 2))
 optimizer = torch.optim.Adam(q.parameters(), lr=3e-3)
-memory = Memory(CAPACITY)
 position = 0
 for t in range(200):
     state = one_hot(position)

@@ -29,7 +29,7 @@ net = PatchNet()
 optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
 scaler = torch.amp.GradScaler("cpu", init_scale=2.0 ** 14)
 exposure = torch.ones(70)
-exposure[45] = 900.0
+exposure[12] = 60.0
 
 for step in range(70):
     image, label = patches(24, g)

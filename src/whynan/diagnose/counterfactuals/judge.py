@@ -31,7 +31,7 @@ def usual_loss(inquest: Inquest) -> tuple[float, float] | None:
     """(median, width) of the losses before things went wrong: the earlier half of what is remembered."""
     if inquest.history is None:
         return None
-    losses = [v for _, v in inquest.history.loss if math.isfinite(v)]
+    losses = [v for *_, v in inquest.history.loss if math.isfinite(v)]
     early = losses[: max(1, (len(losses) + 1) // 2)]
     if not early:
         return None

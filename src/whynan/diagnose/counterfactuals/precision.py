@@ -85,8 +85,16 @@ def _state(inquest: Inquest) -> list[Tensor]:
 def _convert(inquest: Inquest, tensors: list[Tensor], dtype: torch.dtype) -> None:
     """Exchange what the tensors hold; `cleanup` gives them their own memory back before the next restoration."""
     for tensor in tensors:
-        inquest.cleanup.callback(setattr, tensor, "data", tensor.data)
-        if isinstance(tensor.grad if tensor.is_leaf else None, Tensor):
-            inquest.cleanup.callback(setattr, tensor, "grad", tensor.grad)
+        grad = tensor.grad if tensor.is_leaf else None
+        inquest.cleanup.callback(_give_back, tensor, tensor.data, grad)
+        if tensor.is_leaf:
             tensor.grad = None
         tensor.data = tensor.data.to(dtype)
+
+
+def _give_back(tensor: Tensor, data: Tensor, grad: Tensor | None) -> None:
+    if tensor.is_leaf:
+        tensor.grad = None
+    tensor.data = data
+    if grad is not None:
+        tensor.grad = grad

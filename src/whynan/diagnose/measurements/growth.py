@@ -65,14 +65,14 @@ def growth(inquest: Inquest) -> Growth | None:
     if history is None:
         return None
     born = inquest.birth.step if inquest.birth is not None else inquest.step
-    loss = series("the loss", (abs(v) for s, v in history.loss if s <= born))
+    loss = series("the loss", [(s, abs(v)) for _, s, v in history.loss if s <= born])
     grads, params = {}, {}
     for s, who, norms in history.grad_norms:
         if s <= born:
-            grads.setdefault(who, []).append(total(norms))
+            grads.setdefault(who, []).append((s, total(norms)))
     for s, who, norms in history.param_norms:
         if s <= born:
-            params.setdefault(who, []).append(total(norms))
+            params.setdefault(who, []).append((s, total(norms)))
     return Growth(
         loss,
         _largest(series("the gradient norm", v) for v in grads.values()),
@@ -84,24 +84,27 @@ def _largest(found: Iterable[Series | None]) -> Series | None:
     return max((s for s in found if s is not None), key=lambda s: s.total, default=None)
 
 
-def series(name: str, values: Iterable[float]) -> Series | None:
-    """None for fewer than two finite positive values."""
-    numbers = [float(v) for v in values if math.isfinite(v) and v > 0]
-    if len(numbers) < 2:
+def series(name: str, values: Iterable[tuple[int, float]]) -> Series | None:
+    """From (step, value) pairs. None for fewer than two finite positive values."""
+    points = [(s, float(v)) for s, v in values if math.isfinite(v) and v > 0]
+    if len(points) < 2:
         return None
-    start = _onset(numbers)
-    window = numbers[max(start, len(numbers) - 4 * WINDOW) :]
-    n = len(window)
-    whole = math.log(window[-1]) - math.log(window[0])
-    steps = [math.log(b) - math.log(a) for a, b in zip(window, window[1:], strict=False)]
-    early = math.log(window[-3]) - math.log(window[0]) if n > 3 else 0.0
+    numbers = [v for _, v in points]
+    start = max(_onset(numbers), len(numbers) - 4 * WINDOW)
+    window = numbers[start:]
+    logs = [math.log(v) for v in window]
+    whole = logs[-1] - logs[0]
+    rises = [b - a for a, b in zip(logs, logs[1:], strict=False)]
+    early = logs[-3] - logs[0] if len(logs) > 3 else 0.0
+    # several values a step (micro-batches), or one every few steps: growth is counted per step
+    steps = max(1, points[-1][0] - points[start][0])
     return Series(
         name=name,
-        n=n,
-        factor=_exp(whole / max(1, n - 1)),
+        n=len(window),
+        factor=_exp(whole / steps),
         total=_exp(whole),
         jump=numbers[-1] / median(numbers[:-1]),
-        rising=sum(d > 0 for d in steps) / len(steps),
+        rising=sum(d > 0 for d in rises) / len(rises),
         even=early / whole if whole > 0 else 0.0,
         first=window[0],
         last=window[-1],
@@ -111,10 +114,9 @@ def series(name: str, values: Iterable[float]) -> Series | None:
 def _onset(numbers: list[float]) -> int:
     """Where the final growth began: the last value that was no larger than twice the smallest of the latest ones."""
     recent = numbers[-4 * WINDOW :]
-    offset = len(numbers) - len(recent)
     low = min(recent)
     place = max(i for i, v in enumerate(recent) if v <= 2 * low)
-    return offset + min(place, len(recent) - 2)
+    return len(numbers) - len(recent) + min(place, len(recent) - 2)
 
 
 def _exp(value: float) -> float:

@@ -8,7 +8,11 @@ import torch
 
 from whynan.diagnose.inquest import Inquest, measurement
 
-WORDS = ("linalg", "cholesky", "svd", "eigh", "eig", "inverse", "logdet", "slogdet", "solve", "lstsq", "qr", "pinv", "triangular")
+NAMES = frozenset(
+    "cholesky choleskyinverse choleskysolve choleskyex inverse svd eigh eig logdet slogdet det qr pinverse lstsq solve "
+    "triangularsolve lusolve geqrf ormqr".split()
+)
+NOT = ("norm", "cross", "vander", "matrixexp", "vecdot", "diagonal", "cond")
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,9 @@ class Matrix:
 
 
 def is_linalg(name: str | None) -> bool:
+    """By the bare name of an op or of its derivative: factorizations, solves, inverses, determinants."""
     plain = (name or "").lower().replace("_", "")
-    return "norm" not in plain and any(word in plain for word in WORDS)
+    return plain in NAMES or plain.startswith("linalg") and not any(word in plain for word in NOT)
 
 
 @measurement
