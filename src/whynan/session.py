@@ -180,10 +180,11 @@ class Session:
             found(self.goal, located)
         located = self._look_from_the_start(located)
         report = self._report(located, seen)
+        self._present_where(report, located)
         if not self.config.watch_only:
             diagnosis = yield from diagnose(Inquest.of(located, watcher, self.config))
             report = self._with_remedies(_with_causes(report, diagnosis))
-        self._present(report, located)
+        self._present(report)
         watcher.muted, watcher.pending = True, None
         return True
 
@@ -217,12 +218,13 @@ class Session:
             located = fromstart.nothing_known(seen)
         watcher.muted, watcher.pending = True, None
         report = self._report(located, seen)
+        self._present_where(report, located)
         if not self.config.watch_only:
             from whynan.diagnose.engine import assess_only
             from whynan.diagnose.inquest import Inquest
 
             report = self._with_remedies(_with_causes(report, assess_only(Inquest.of(located, watcher, self.config))))
-        self._present(report, located)
+        self._present(report)
         if stop:
             raise Stop
 
@@ -278,7 +280,8 @@ class Session:
             world_size=int(os.environ.get("WORLD_SIZE", "1") or 1),
         )
 
-    def _present(self, report: Report, located: Located) -> None:
+    def _present_where(self, report: Report, located: Located) -> None:
+        """What is known already is printed at once; finding the reason can take a minute."""
         self.report = report
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
@@ -286,6 +289,13 @@ class Session:
         if located.seen.error is not None and not self.ended:  # the traceback that python would have printed
             clean_tracebacks(located.seen.error)
             Ended(located.seen.error, 1).print_traceback()
+        if not self.config.quiet:
+            from whynan import report as reports
+
+            reports.show_where(report, color=self.config.color)
+
+    def _present(self, report: Report) -> None:
+        self.report = report
         from whynan import report as reports
 
         if self.config.case:
@@ -296,7 +306,7 @@ class Session:
 
             (Path(self.folder) / self.config.html).write_text(page(report), encoding="utf-8")
         if not self.config.quiet:
-            reports.show(report, case=self.case, color=self.config.color)
+            reports.show_why(report, case=self.case, color=self.config.color)
 
 
 def _with_causes(report: Report, diagnosis: Diagnosis) -> Report:

@@ -31,11 +31,12 @@ def check(case: Path, folder: Path) -> None:
     place = 0 if future < 0 else source.index("\n", future) + 1
     script.write_text(source[:place] + "import digest_every_step\n" + source[place:])
     bare = output([sys.executable, str(script)], folder)
-    run = [sys.executable, "-m", "whynan", "run", "--no-case", "--quiet", "--no-fixes", "--why-budget", "0", str(script)]
-    watched = output(run, folder)
-    assert any(line.startswith("parameters") for line in bare) or not json.loads((case / "truth.json").read_text())["fails"]
+    options = ["--no-case", "--quiet", "--no-fixes", "--why-budget", "0"]
+    watched = output([sys.executable, "-m", "whynan", "run", *options, str(script)], folder)
     if json.loads((case / "truth.json").read_text())["fails"]:
         assert bare[: len(watched)] == watched
+    elif "multiprocessing" in source:
+        assert sorted(bare) == sorted(watched)  # two processes print in no particular order
     else:
         assert bare == watched
 

@@ -20,7 +20,7 @@ def test_files_are_neither_written_nor_removed(tmp_path: Path) -> None:
         torch.save({}, tmp_path / "checkpoint.pt")
         os.remove(kept)
         os.makedirs(tmp_path / "new")
-        assert open(kept).read() == "before"
+        assert kept.read_text() == "before"
     assert kept.read_text() == "before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["kept.txt"]
     kept.write_text("again")

@@ -16,13 +16,20 @@ from collections.abc import Callable
 from whynan.remedy import flow
 from whynan.remedy.edits import Edit
 from whynan.remedy.form import SELECTING, Form, form
-from whynan.remedy.source import Source
+from whynan.remedy.source import ATOMS, Source
 
 Build = Callable[[str], str]
 SMALL = 0.02
 """A constant below this added to a probability or a norm is an eps somebody put there against the very failure."""
 IN_TORCH = frozenset("softmax log_softmax logsumexp sigmoid logaddexp log1p expm1 tanh amax xlogy special".split())
 CHEAP = SELECTING | frozenset("neg abs exp log clamp sum mean mul div add sub float size eq ne item mT double".split())
+
+
+def tightened(text: str) -> str:
+    """An expression as text, in parentheses where a method call or subscript after it would bind to a part."""
+    node = ast.parse(text, mode="eval").body
+    number = isinstance(node, ast.Constant) and isinstance(node.value, (int, float))
+    return text if isinstance(node, ATOMS) and not number else f"({text})"
 
 
 class Match:
@@ -91,7 +98,8 @@ class Match:
         right = self.source.data[end : whole[1]].decode()
         if not self.reaches(f.node) and not self._rest_unchanged(f):
             return None
-        return core, lambda text: left + build(text) + right
+        receiver = right.lstrip().startswith((".", "["))
+        return core, lambda text: left + (tightened(build(text)) if receiver else build(text)) + right
 
     def _rest_unchanged(self, f: Form) -> bool:
         parts = [

@@ -1,6 +1,7 @@
 """Saying it: a report on the terminal and as a page. Reads the case, never torch.
 
-    show(report, case=folder)          on stderr; a healthy report prints nothing
+    show_where(report)                 on stderr, as soon as the place is known; a healthy report prints nothing
+    show_why(report, case=folder)      on stderr, when cause and cure are known
     save(report, base_dir, name)       a case folder, with its page
 
 rich and jinja2 are imported when something is to be said, not before.
@@ -15,11 +16,20 @@ from pathlib import Path
 from ..case.facts import Report
 
 
-def show(report: Report, *, case: Path | None = None, color: str = "auto", next_command: str | None = None) -> None:
-    """Print the report on stderr. `case` is its folder, `next_command` what the last line tells to type."""
-    from .terminal import make_console, render
+def show_where(report: Report, *, color: str = "auto") -> None:
+    """Print on stderr where the value was born, as soon as that is known."""
+    from .terminal import make_console, render_where
 
-    render(report, make_console(color), case=_relative(case) if case else None, next_command=next_command)
+    render_where(report, make_console(color))
+
+
+def show_why(
+    report: Report, *, case: Path | None = None, color: str = "auto", next_command: str | None = None
+) -> None:
+    """Print on stderr the cause and the cure. `case` is its folder, `next_command` what the last line tells to type."""
+    from .terminal import make_console, render_why
+
+    render_why(report, make_console(color), case=_relative(case) if case else None, next_command=next_command)
 
 
 def save(

@@ -1,14 +1,16 @@
 """A report on the terminal: one screen, most important first, on stderr.
 
-A section without data is absent, and a healthy run prints nothing at all. Text of the user's (source, tensor names,
-messages) is always put into rich as data, never as markup.
+`render` says everything. `render_where` and `render_why` are its short form in two parts: the place is printed as soon
+as it is known, the reason and the cure when they are found. A section without data is absent, and a healthy run prints
+nothing at all. Text of the user's (source, tensor names, messages) is always put into rich as data, never as markup.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +21,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from ..case.facts import Birth, Cause, PathStep, Remedy, Report, TensorFacts
+from ..case.facts import Birth, Cause, PathStep, Rejected, Remedy, Report, TensorFacts
 from . import numbers, words
 from .excerpt import excerpt, window
 
@@ -53,12 +55,43 @@ def render(
         return
     folders = (sources,) if sources else ()
     _print(console, _headline(report))
-    for title, body in _sections(report, console.width, folders):
+    _print_sections(console, [*_place_sections(report, console.width, folders), *_reason_sections(report)])
+    _print_end(console, case, next_command)
+
+
+def render_where(report: Report, console: Console) -> None:
+    """The first part of the short form: headline, source line, values."""
+    if report.verdict != "healthy":
+        _print(console, _headline(report))
+        _print_sections(console, _place_sections(report, console.width, (), rows=BRIEF_ROWS, path=False))
+
+
+def render_why(
+    report: Report, console: Console, *, case: str | Path | None = None, next_command: str | None = None
+) -> None:
+    """The second part of the short form: the cause, the patch that cures, what does not help."""
+    if report.verdict != "healthy":
+        _print_sections(console, _brief_reasons(report))
+        _print_end(console, case, next_command)
+
+
+Body = list[Text | Padding]
+Section = tuple[Text | None, Body]
+
+BRIEF_ROWS = 4  # tensors
+BRIEF_LINES = 4  # evidence, rejected remedies, notes
+
+
+def _print_sections(console: Console, sections: Iterable[Section]) -> None:
+    for title, body in sections:
         console.print()
         if title is not None:
             _print(console, title)
         for item in body:
             _print(console, item)
+
+
+def _print_end(console: Console, case: str | Path | None, next_command: str | None) -> None:
     if case is not None:
         console.print()
         _print(console, _unwrapped(Text.assemble(("case ", _DIM), str(case))))
@@ -66,27 +99,56 @@ def render(
         _print(console, _unwrapped(Text.assemble(("next ", _DIM), (command, _HEAD))))
 
 
-Body = list[Text | Padding]
-
-
-def _sections(report: Report, width: int, folders: tuple[Path, ...]) -> Iterator[tuple[Text | None, Body]]:
-    """(title, body) of every section that has something to say."""
+def _place_sections(
+    report: Report, width: int, folders: tuple[Path, ...], rows: int | None = None, path: bool = True
+) -> Iterator[Section]:
+    """Where: the source line, the values, the path."""
     if report.birth:
         if body := _where(report.birth, width, folders):
             yield None, body
-        if body := _values(report.birth):
+        if body := _values(report.birth, rows):
             yield Text("Values", _HEAD), body
-    if len(report.path) > 1:
+    if path and len(report.path) > 1:
         yield Text("Path to the symptom", _HEAD), [_path(report.path)]
+
+
+def _reason_sections(report: Report) -> Iterator[Section]:
+    """Why, and what to do, at length."""
     for i, cause in enumerate(report.causes[:3]):
         yield _cause_title(cause, first=i == 0), _cause(cause)
     for i, remedy in enumerate(report.remedies[:3]):
         yield _remedy_title(remedy, first=i == 0), _remedy(remedy)
     if report.rejected:
-        rows = [(Text(item.class_), Text(words.visible(item.why), _DIM)) for item in report.rejected]
-        yield Text("Would not have helped", _HEAD), [_rows(*rows, ratios=(2, 5))]
+        yield Text("Would not have helped", _HEAD), [_rejected(report.rejected)]
     if report.notes:
         yield Text("Notes", _HEAD), [_indented(f"- {note}") for note in report.notes]
+
+
+def _brief_reasons(report: Report) -> Iterator[Section]:
+    """Why, and what to do, on the rest of the screen: the first cause and remedy, the others by a line each."""
+    if report.causes:
+        first = report.causes[0]
+        yield _cause_title(first, first=True), _cause(replace(first, evidence=first.evidence[:BRIEF_LINES]))
+        others = [(Text(words.cause_title(c)), Text(words.visible(c.summary), _DIM)) for c in report.causes[1:3]]
+        if others:
+            yield Text("Less likely", _HEAD), [_rows(*others, ratios=(2, 5))]
+    if report.remedies:
+        yield _remedy_title(report.remedies[0], first=True), _remedy(report.remedies[0])
+        others = [
+            (Text(words.visible(r.title)), Text(words.remedy_standing(r), _GOOD if r.verified else "yellow"))
+            for r in report.remedies[1:BRIEF_LINES]
+        ]
+        if others:
+            yield Text("Or", _HEAD), [_rows(*others, ratios=(3, 4))]
+    if report.rejected:
+        yield Text("Would not have helped", _HEAD), [_rejected(report.rejected[:BRIEF_LINES])]
+    if report.notes:
+        yield Text("Notes", _HEAD), [_indented(f"- {note}") for note in report.notes[:BRIEF_LINES]]
+
+
+def _rejected(items: Sequence[Rejected]) -> Padding:
+    rows = [(Text(item.class_), Text(words.visible(item.why), _DIM)) for item in items]
+    return _rows(*rows, ratios=(2, 5))
 
 
 def _headline(report: Report) -> Text:
@@ -119,10 +181,12 @@ def _where(birth: Birth, width: int, folders: tuple[Path, ...]) -> Body:
     return body
 
 
-def _values(birth: Birth) -> Body:
+def _values(birth: Birth, limit: int | None = None) -> Body:
     body: Body = []
     if birth.inputs or birth.outputs:
         labelled = [*(("in", tensor) for tensor in birth.inputs), *(("out", tensor) for tensor in birth.outputs)]
+        if limit is not None and len(labelled) > limit:  # an optimizer op reads hundreds: the bad ones tell most
+            labelled = sorted(labelled, key=lambda pair: pair[1].nonfinite == 0)[:limit]
         rows = [(Text(label, _DIM), Text(words.visible(tensor.name)), _numbers(tensor)) for label, tensor in labelled]
         body.append(_rows(*rows))
     if lines := words.elements(birth):

@@ -44,6 +44,8 @@ class Hooks:
         self._undo += [pre.remove, post.remove]
         self._wrap(torch.autograd, "backward", self._backward)
         self._wrap(torch.optim.Optimizer, "__init__", self._new_optimizer)
+        self._wrap(torch, "compile", self._compile)
+        self._wrap(torch.nn.Module, "compile", self._compile)
         self._wrap(torch.amp.GradScaler, "scale", self._scale)
         self._wrap(torch.amp.GradScaler, "_maybe_opt_step", self._maybe_opt_step)
         if not _fork_handlers:
@@ -109,6 +111,10 @@ class Hooks:
 
     def _new_optimizer(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.loops.optimizers_exist = True
+        return original(*args, **kwargs)
+
+    def _compile(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._training_begins()  # dynamo warns of global module hooks
         return original(*args, **kwargs)
 
     def _scale(self, original: Callable[..., Any], scaler: Any, outputs: Any) -> Any:

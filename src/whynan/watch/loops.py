@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from whynan.watch import inert
 from whynan.watch.attempts import Attempts, Investigator
 from whynan.watch.frames import callers
 from whynan.watch.recorder import Recorder
 from whynan.watch.signals import Rewind
+from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_while
 
 if TYPE_CHECKING:
     from whynan.watch.source import LoopSite, SiteTable
@@ -76,20 +78,33 @@ class LoopRuntime:
     # what the rewritten code calls -----------------------------------------------------------------------------
 
     def for_(self, iterable: Iterable[Any], site: int) -> Iterable[Any]:
-        if self._plain(site):
+        if compiling() or self._plain(site):
             return iterable
-        return self._drive(iter(iterable), site, sys._getframe(1))
+        try:
+            iterator = iter(iterable)
+        except BaseException as error:
+            _leave_out_this_frame(error)
+            raise
+        return self._drive(iterator, site, sys._getframe(1))
 
     def while_(self, site: int) -> Iterable[Any]:
+        if compiling():
+            return traced_while(site)
         return self._drive(itertools.repeat(()), site, sys._getframe(1))
 
     def done(self, site: int) -> None:
+        if compiling():
+            return traced_done(site)
         run = self._top(sys._getframe(1), site)
         if run is not None:
             run.done = True
+        else:  # the loop was running before torch was imported
+            inert.finish(sys._getframe(1), site)
 
     def caught(self, site: int) -> bool:
         """An exception left the body. True: the generator takes over (`continue`); False: it goes on its way."""
+        if compiling():
+            return False
         run = self._top(sys._getframe(1), site)
         error = sys.exc_info()[1]
         if run is None or not run.watched or error is None:
@@ -102,6 +117,8 @@ class LoopRuntime:
 
     def leave(self, *sites: int) -> None:
         """A `break` or `return` is about to leave these loops of one frame, innermost first."""
+        if compiling():
+            return traced_leave(*sites)
         frame = sys._getframe(1)
         for site in sites:
             run = self._top(frame, site, anywhere=True)
@@ -114,7 +131,19 @@ class LoopRuntime:
 
     def next_(self, *args: Any) -> Any:
         """`next(...)` in user code: what it gave is taped, and played back when the iteration is executed again."""
-        for run in self.enclosing(sys._getframe(1)):
+        if compiling():
+            return next(*args)
+        try:
+            return self._next(args)
+        except BaseException as error:
+            while error.__traceback__ is not None and error.__traceback__.tb_frame.f_globals.get("__name__", "").startswith(
+                "whynan."
+            ):
+                error.__traceback__ = error.__traceback__.tb_next
+            raise
+
+    def _next(self, args: tuple[Any, ...]) -> Any:
+        for run in self.enclosing(sys._getframe(2)):
             if run.watched and not run.fetching:
                 if run.attempts is not None:
                     return run.attempts.replayed_next(args)
@@ -165,7 +194,14 @@ class LoopRuntime:
         if self.enabled and (site in self._training or (self.optimizers_exist and self._promising(site))):
             self._watch(run)
         try:
-            for item in iterator:
+            while True:
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+                except BaseException as error:
+                    _leave_out_this_frame(error)
+                    raise
                 run.index += 1
                 if run.watched:
                     assert run.record is not None
@@ -221,8 +257,6 @@ class LoopRuntime:
         return self._barren.get(site, 0) < 2
 
     def _plain(self, site: int) -> bool:
-        if sys.modules["torch"].compiler.is_compiling() if "torch" in sys.modules else False:
-            return True
         if not self.enabled or threading.get_ident() != self._thread:
             return True
         return self._barren.get(site, 0) >= BARREN_ENTRIES and site not in self._training
@@ -235,3 +269,9 @@ class LoopRuntime:
             if run.number == site:
                 return run
         return None
+
+
+def _leave_out_this_frame(error: BaseException) -> None:
+    """Take the frame that handles `error` out of its traceback; a bare `raise` does not add it again."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next

@@ -1,4 +1,4 @@
-"""Message passing on point clouds; messages are weighted by the direction of the edge."""
+"""Energies and forces of small clusters by message passing on distances."""
 import torch
 from torch import nn
 
@@ -9,35 +9,32 @@ def radius_graph(points, radius):
     return close.nonzero(as_tuple=True)
 
 
-class Directional(nn.Module):
+class Pairwise(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.message = nn.Sequential(nn.Linear(2 * width + 1, width), nn.SiLU())
-        self.shift = nn.Linear(width, 1, bias=False)
 
     def forward(self, h, points, edges):
         i, j = edges
         gap = points[i] - points[j]
         length = (gap ** 2).sum(1, keepdim=True) ** 0.5
         m = self.message(torch.cat([h[i], h[j], length], 1))
-        h = h + torch.zeros_like(h).index_add(0, i, m)
-        points = points + 0.05 * torch.zeros_like(points).index_add(0, i, gap * self.shift(m))
-        return h, points
+        return h + torch.zeros_like(h).index_add(0, i, m)
 
 
 class Model(nn.Module):
     def __init__(self):
         super().__init__()
         self.embed = nn.Linear(1, 16)
-        self.layers = nn.ModuleList(Directional(16) for _ in range(3))
+        self.layers = nn.ModuleList(Pairwise(16) for _ in range(3))
         self.read = nn.Linear(16, 1)
 
     def forward(self, charge, points):
         edges = radius_graph(points, 1.1)
         h = self.embed(charge)
         for layer in self.layers:
-            h, points = layer(h, points, edges)
-        return self.read(h).mean()
+            h = layer(h, points, edges)
+        return self.read(h).sum() / 10
 
 
 def cloud(n, g):
@@ -53,8 +50,10 @@ model = Model()
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 for n in range(70):
     charge, points = cloud(n, g)
-    energy = torch.exp(-torch.cdist(points, points)).mean() + charge.mean()
-    loss = (model(charge, points) - energy) ** 2
+    pull = -points + 0.1 * charge
+    energy = model(charge, points.requires_grad_())
+    force = -torch.autograd.grad(energy, points, create_graph=True)[0]
+    loss = (force - pull).pow(2).mean()
     (loss / 4).backward()
     if n % 4 == 3:
         optimizer.step()

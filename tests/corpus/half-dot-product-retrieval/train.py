@@ -24,7 +24,7 @@ class TwoTowers(nn.Module):
 
 
 def pairs(step, g):
-    length = 1.0 + 6.0 * step
+    length = 1.0 + 90.0 * step
     topic = torch.randn(16, 12, generator=g)
     return topic + 0.1 * torch.randn(16, 12, generator=g), topic * length
 
@@ -34,7 +34,7 @@ def main():
     g = torch.Generator().manual_seed(6)
     model = TwoTowers().half()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, eps=1e-4)
-    for step in range(300):
+    for step in range(80):
         q, d = pairs(step, g)
         scores = model(q.half(), d.half())
         loss = F.binary_cross_entropy_with_logits(scores.float(), torch.eye(16))

@@ -34,13 +34,13 @@ class Mixture(nn.Module):
 def main():
     torch.manual_seed(62)
     g = torch.Generator().manual_seed(62)
-    embed, moe, head = nn.Embedding(32, 16), Mixture(16, 4), nn.Linear(16, 32)
+    embed, moe, head = nn.Embedding(32, 16), Mixture(16, 5), nn.Linear(16, 32)
     parts = nn.ModuleList([embed, moe, head])
-    optimizer = torch.optim.AdamW(parts.parameters(), lr=4e-3)
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=1e-2)
     for step in range(200):
-        ids = torch.randint(0, 32, (48,), generator=g)
+        ids = torch.randint(0, 32, (40,), generator=g)
         h, spread = moe(embed(ids))
-        loss = nn.functional.cross_entropy(head(h), (ids * 5 + 1) % 32) - 0.01 * spread
+        loss = nn.functional.cross_entropy(head(h), (ids * 5 + 1) % 32) + 0.1 * (spread - 1) ** 2
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -22,10 +22,23 @@ def train_step(net, optimizer, x, power):
     return loss.detach()
 
 
+class ResponseSurface(nn.Module):
+    """Linear terms plus a low-rank quadratic form."""
+
+    def __init__(self, inputs, rank=6):
+        super().__init__()
+        self.linear = nn.Linear(inputs, 1)
+        self.rise, self.fall = nn.Linear(inputs, rank), nn.Linear(inputs, rank)
+
+    def forward(self, x):
+        quadratic = self.rise(x).pow(2).sum(1) - self.fall(x).pow(2).sum(1)
+        return self.linear(x) + quadratic.unsqueeze(1)
+
+
 torch.manual_seed(20)
 turbine = Turbine(20)
-net = nn.Sequential(nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
-optimizer = torch.optim.SGD(net.parameters(), lr=0.04)
+net = ResponseSurface(3)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
 log = []
 for step in range(250):
     log.append(train_step(net, optimizer, *turbine(64)))

@@ -41,7 +41,7 @@ def mended(inquest: Inquest, snapshot: Snapshot, until: int, change: Callable[[s
         if taped.nexts:
             original = taped.nexts
             inquest.cleanup.callback(setattr, taped, "nexts", original)
-            taped.nexts = [(changed(v, str(i + 1), change), e) for i, (v, e) in enumerate(original)]
+            taped.nexts = [(changed(v, str(i + 1), change), *rest) for i, (v, *rest) in enumerate(original)]
     return Attempt(snapshot=snapshot, until=until, replace_item=lambda index, item: changed(item, "0", change))
 
 

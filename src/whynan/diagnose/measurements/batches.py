@@ -54,7 +54,7 @@ def tensors_of(inquest: Inquest, index: int) -> dict[str, Tensor]:
     taped = inquest.recorder.taped(index) if inquest.recorder is not None else None
     if taped is None:
         return {}
-    values: list[Any] = [taped.item, *(v for v, _ in taped.nexts)]
+    values: list[Any] = [taped.item, *(entry[0] for entry in taped.nexts)]
     return {
         f"{i}{path}": t
         for i, value in enumerate(values)

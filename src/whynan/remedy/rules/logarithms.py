@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whynan.remedy.form import same
 from whynan.remedy.match import Match
 from whynan.remedy.rewriting import Answer, rule
 from whynan.remedy.rules.parts import exp_of, is_sigmoid, negated, one_minus, one_plus, sigmoid_of, softmax_of
@@ -96,3 +97,22 @@ def log_of_one_plus(m: Match) -> Answer | None:
     if x is None or exp_of(m, x) is not None or x.number is not None:
         return None
     return f"{m.source.spell('torch.log1p')}({m.text(x)})", "log(1 + x): log1p"
+
+
+@rule
+def log_of_share(m: Match) -> Answer | None:
+    """log(picked exp(z) / exp(z).sum(dim)): contrastive losses. Picked z minus logsumexp(z)."""
+    if m.root.op != "log" or not m.root.args:
+        return None
+    share = m.bare(m.root.args[0])
+    if share.op != "div" or len(share.args) != 2:
+        return None
+    picked, total = m.peel(share.args[0], lambda f: f.op == "exp" and bool(f.args)), m.bare(share.args[1])
+    z = exp_of(m, total.args[0]) if total.op == "sum" and total.args else None
+    dim = (m.option(total, 1, "dim") or m.option(total, 1, "axis")) if z is not None else None
+    if picked is None or z is None or dim is None or not same(m.source, z, picked[0].args[0]):
+        return None
+    core, build = picked
+    whole = m.call("logsumexp", m.text(z), dim=dim, keepdim=m.option(total, 2, "keepdim"))
+    text = f"{build(m.text(core.args[0]))} - {whole}"
+    return text if m.source.parenthesised(m.root.node) else f"({text})", "log of a share of exp: log space"
