@@ -21,7 +21,6 @@ PREFIX = "WHYNAN_"
 INTERNAL = "WHYNAN_INTERNAL_"  # variables that whynan sets for its own child processes
 
 Color = Literal["auto", "always", "never"]
-Fix = Literal["none", "continue"]
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -56,8 +55,6 @@ class Config:
     watch_only: bool = False
     # apply the first verified patch to the user's file
     apply: bool = False
-    # what to do with the run itself: end it as it would have ended, or continue with the verified remedy
-    fix: Fix = "none"
     # print nothing but errors
     quiet: bool = False
 

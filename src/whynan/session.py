@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from whynan.case.facts import Report, Run, Symptom
 from whynan.config import Config
+from whynan.errors import WhynanError
 from whynan.watch import importing, inert
 from whynan.watch.script import Outcome as Ended
 from whynan.watch.script import clean_tracebacks, die_by_sigint, run_module, run_script
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from whynan.diagnose.engine import Diagnosis
     from whynan.replay.locate import Located
     from whynan.replay.rerun import Spare
+    from whynan.report.progress import Progress
     from whynan.watch.attempts import Attempt, Attempts, Outcome
     from whynan.watch.loops import LoopRun
     from whynan.watch.sentinel import Seen
@@ -63,6 +65,7 @@ class Session:
         self.goal: dict[str, Any] | None = None
         self.report: Report | None = None
         self.started = time.perf_counter()
+        self.began = time.time()
         self.folder = os.getcwd()
         self.case: Path | None = None
         self.ended = False  # the program is over, its traceback is printed
@@ -182,8 +185,10 @@ class Session:
         report = self._report(located, seen)
         self._present_where(report, located)
         if not self.config.watch_only:
-            diagnosis = yield from diagnose(Inquest.of(located, watcher, self.config))
-            report = self._with_remedies(_with_causes(report, diagnosis))
+            with self._progress() as progress:
+                progress.stage("looking for the cause, one change at a time")
+                diagnosis = yield from diagnose(Inquest.of(located, watcher, self.config))
+                report = self._with_remedies(_with_causes(report, diagnosis), progress)
         self._present(report)
         watcher.muted, watcher.pending = True, None
         return True
@@ -223,7 +228,9 @@ class Session:
             from whynan.diagnose.engine import assess_only
             from whynan.diagnose.inquest import Inquest
 
-            report = self._with_remedies(_with_causes(report, assess_only(Inquest.of(located, watcher, self.config))))
+            with self._progress() as progress:
+                diagnosis = assess_only(Inquest.of(located, watcher, self.config))
+                report = self._with_remedies(_with_causes(report, diagnosis), progress)
         self._present(report)
         if stop:
             raise Stop
@@ -252,12 +259,18 @@ class Session:
             reproduced=located.reproduced if located.reproduced in ("bitwise", "eager", "rerun") else "no",  # type: ignore[arg-type]
         )
 
-    def _with_remedies(self, report: Report) -> Report:
+    def _progress(self) -> Progress:
+        from whynan.report.progress import Progress
+
+        return Progress(not self.config.quiet)
+
+    def _with_remedies(self, report: Report, progress: Progress) -> Report:
         """Patches that were tried on copies of the program, the verified ones first."""
         if not self.config.fixes or self.config.fix_budget <= 0 or self.target.kind != "script":
             return report
         from whynan.remedy.plan import propose
 
+        progress.stage("trying remedies on copies of the program")
         script = os.path.join(self.folder, self.target.name)
         remedies, rejected = propose(
             report, script=script, argv=tuple(self.target.argv), budget_s=self.config.fix_budget, cwd=self.folder
@@ -307,6 +320,23 @@ class Session:
             (Path(self.folder) / self.config.html).write_text(page(report), encoding="utf-8")
         if not self.config.quiet:
             reports.show_why(report, case=self.case, color=self.config.color)
+        if self.config.apply:
+            self._apply(report)
+
+    def _apply(self, report: Report) -> None:
+        """Write the first verified patch into the user's file, after it was shown."""
+        from whynan.remedy.apply import apply_to_tree
+
+        patch = next((r.patch for r in report.remedies if r.verified and r.patch), None)
+        if patch is None:
+            print("whynan: no verified patch, nothing was applied", file=sys.stderr)
+            return
+        script = Path(self.folder, self.target.name)
+        try:
+            path = apply_to_tree(patch, script.parent, self.began)
+            print(f"whynan: applied to {path}", file=sys.stderr)
+        except WhynanError as error:
+            print(f"whynan: {error}", file=sys.stderr)
 
 
 def _with_causes(report: Report, diagnosis: Diagnosis) -> Report:

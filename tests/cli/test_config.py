@@ -44,7 +44,6 @@ def test_switches_in_the_environment(text: str, value: bool) -> None:
     [
         ({"WHYNAN_QUIET": "maybe"}, "WHYNAN_QUIET is 'maybe'. Valid values are 1, true, yes, on or 0, false, no, off."),
         ({"WHYNAN_COLOR": "pink"}, "WHYNAN_COLOR is 'pink'. Valid values are auto, always, never."),
-        ({"WHYNAN_FIX": "all"}, "WHYNAN_FIX is 'all'. Valid values are none, continue."),
         ({"WHYNAN_WHY_BUDGET": "long"}, "WHYNAN_WHY_BUDGET is 'long'. Valid values are numbers."),
         ({"WHYNAN_WHY_BUDGET": "nan"}, "why_budget is nan. Valid values are finite numbers from 0 up."),
         ({"WHYNAN_SNAPSHOT_SHARE": "3"}, "snapshot_share is 3.0. Valid values are shares from 0 to 1."),

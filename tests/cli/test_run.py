@@ -73,7 +73,7 @@ def test_a_module(session: list[Any], words: list[str]) -> None:
 
 def test_every_option_reaches_the_configuration(session: list[Any]) -> None:
     main(
-        "run --html p.html --no-case --cases-dir c --why-budget 1 --fix-budget 2.5 --no-fixes --apply --fix continue "
+        "run --html p.html --no-case --cases-dir c --why-budget 1 --fix-budget 2.5 --no-fixes --apply "
         "--watch-only --quiet --color never train.py".split()
     )
     config = session[0][1]
@@ -84,10 +84,9 @@ def test_every_option_reaches_the_configuration(session: list[Any]) -> None:
         1.0,
         2.5,
     )
-    assert (config.fixes, config.apply, config.fix, config.watch_only, config.quiet) == (
+    assert (config.fixes, config.apply, config.watch_only, config.quiet) == (
         False,
         True,
-        "continue",
         True,
         True,
     )

@@ -28,7 +28,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--no-fixes": {"dest": "fixes", "action": "store_false", "help": "try no remedies"},
     "--no-rerun": {"dest": "rerun", "action": "store_false", "help": "never run the script from its start again"},
     "--apply": {"action": "store_true", "help": "apply the first verified patch to the script"},
-    "--fix": {"choices": ["none", "continue"], "help": "continue: go on with the run, under the verified remedy"},
     "--watch-only": {"action": "store_true", "help": "only notice; neither replay nor diagnose"},
     "--quiet": {"action": "store_true", "help": "print nothing about what was found"},
     "--color": {"choices": ["auto", "always", "never"], "help": "colours on stderr (default auto)"},

@@ -54,7 +54,7 @@ class Sentinel:
         self._optimizers: dict[int, weakref.ref[torch.optim.Optimizer]] = {}
         self._plans: dict[int, Plan] = {}
         self._line_search = 0
-        self._scaled: dict[int, tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = {}
+        self._scaled: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}
         self._skips = 0
         self._collapsed = False  # GradScaler skipped so many steps that it counts as a symptom
 
@@ -157,7 +157,7 @@ class Sentinel:
     def scaled(self, output: Any, original: Any) -> None:
         """GradScaler multiplied a loss: judge the loss, not the product."""
         if isinstance(output, Tensor) and isinstance(original, Tensor):
-            self._scaled = {id(output): (weakref.ref(output), weakref.ref(original))}
+            self._scaled = {id(output): (weakref.ref(output), original.detach())}  # without its graph
 
     def scaler_skipped(self, optimizer: torch.optim.Optimizer) -> None:
         """GradScaler skipped a step. That is its search for a scale, unless it never finds one."""
@@ -232,7 +232,7 @@ class Sentinel:
 
     def _unscaled(self, tensor: Tensor) -> Tensor | None:
         pair = self._scaled.get(id(tensor))
-        return pair[1]() if pair is not None and pair[0]() is tensor else None
+        return pair[1] if pair is not None and pair[0]() is tensor else None
 
     @staticmethod
     def _skipped_on_device(optimizer: torch.optim.Optimizer) -> bool:

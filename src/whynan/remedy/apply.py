@@ -1,0 +1,36 @@
+"""Writing a verified patch into the user's file, when the user asked for it (`--apply`) and only then."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from whynan.errors import WhynanError
+from whynan.remedy.edits import PatchError, apply_patch, patched_path
+
+
+def apply_to_tree(patch: str, folder: Path, since: float) -> Path:
+    """Apply `patch` (a unified diff, paths relative to `folder`) and return the file that was changed.
+
+    `since`: when the program was started, seconds since the epoch. WhynanError, with nothing written, if the file was
+    changed after that or does not fit the patch any more.
+    """
+    path = folder / patched_path(patch)
+    try:
+        status = path.stat()
+        before = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WhynanError(f"The patch was not applied: {path} cannot be read ({error}).") from error
+    if status.st_mtime > since:
+        raise WhynanError(f"The patch was not applied: {path} was changed while the program ran. The patch is in the report.")
+    try:
+        after = apply_patch(before, patch)
+    except PatchError as error:
+        raise WhynanError(f"The patch was not applied: {path} does not fit it ({error}).") from error
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(after.encode("utf-8"))
+    os.chmod(part, status.st_mode & 0o7777)
+    os.replace(part, path)
+    return path
