@@ -6,6 +6,7 @@ This is the only place where all rooms meet: watch -> replay -> diagnose -> reme
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import platform
 import random
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from whynan.case.facts import Report, Run, Symptom
+from whynan.case.paths import relative_to
 from whynan.config import Config
 from whynan.errors import WhynanError
 from whynan.watch import importing, inert
@@ -305,21 +307,23 @@ class Session:
         if not self.config.quiet:
             from whynan import report as reports
 
-            reports.show_where(report, color=self.config.color)
+            with contextlib.chdir(self.folder):
+                reports.show_where(relative_to(report, self.folder), color=self.config.color)
 
     def _present(self, report: Report) -> None:
-        self.report = report
         from whynan import report as reports
 
-        if self.config.case:
-            name = Path(self.target.name).stem if self.target.kind == "script" else self.target.name
-            self.case = reports.save(report, Path(self.folder) / self.config.cases_dir, name)
-        if self.config.html:
-            from whynan.report.page import page
+        self.report = report = relative_to(report, self.folder)
+        with contextlib.chdir(self.folder):  # wherever the program went, paths are those that the user typed
+            if self.config.case:
+                name = Path(self.target.name).stem if self.target.kind == "script" else self.target.name
+                self.case = reports.save(report, self.config.cases_dir, name)
+            if self.config.html:
+                from whynan.report.page import page
 
-            (Path(self.folder) / self.config.html).write_text(page(report), encoding="utf-8")
-        if not self.config.quiet:
-            reports.show_why(report, case=self.case, color=self.config.color)
+                Path(self.config.html).write_text(page(report), encoding="utf-8")
+            if not self.config.quiet:
+                reports.show_why(report, case=self.case, color=self.config.color)
         if self.config.apply:
             self._apply(report)
 

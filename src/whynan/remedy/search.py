@@ -155,7 +155,8 @@ class Search:
                 why = f"{candidate.title}: this run stays finite, but what caused the failure is still there"
                 lines[candidate.class_] = Rejected(class_=candidate.class_, why=why)
         for candidate, trial in sorted(self.failed, key=lambda pair: not pair[0].popular):
-            if candidate.class_ not in cured:
+            unfinished = trial.outcome is None or trial.outcome.timed_out  # says nothing about the change
+            if candidate.class_ not in cured and not unfinished:
                 lines.setdefault(
                     candidate.class_, Rejected(class_=candidate.class_, why=f"{candidate.title}: {trial.why}")
                 )
