@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import linecache
 import os
 import platform
 import random
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from whynan.case.facts import Report, Run, Symptom
+from whynan.case.facts import Birth, Report, Run, Symptom
 from whynan.case.paths import relative_to
 from whynan.config import Config
 from whynan.errors import WhynanError
@@ -183,13 +184,20 @@ class Session:
             from whynan.replay.fromstart import found
 
             found(self.goal, located)
+        if self._may_fix():
+            from whynan.remedy import trials
+
+            trials.warm_up()  # a process that imports torch while the cause is looked for
         located = self._look_from_the_start(located)
+        inquest = Inquest.of(located, watcher, self.config)
+        if located.birth is None:
+            located.birth = where_it_was_noticed(located)
         report = self._report(located, seen)
         self._present_where(report, located)
         if not self.config.watch_only:
             with self._progress() as progress:
                 progress.stage("looking for the cause, one change at a time")
-                diagnosis = yield from diagnose(Inquest.of(located, watcher, self.config))
+                diagnosis = yield from diagnose(inquest)
                 report = self._with_remedies(_with_causes(report, diagnosis), progress)
         self._present(report)
         watcher.muted, watcher.pending = True, None
@@ -223,6 +231,7 @@ class Session:
             if not seen.hard:
                 return
             located = fromstart.nothing_known(seen)
+            located.birth = where_it_was_noticed(located)
         watcher.muted, watcher.pending = True, None
         report = self._report(located, seen)
         self._present_where(report, located)
@@ -261,6 +270,11 @@ class Session:
             reproduced=located.reproduced if located.reproduced in ("bitwise", "eager", "rerun") else "no",  # type: ignore[arg-type]
         )
 
+    def _may_fix(self) -> bool:
+        config = self.config
+        wanted = config.fixes and config.fix_budget > 0 and not config.watch_only
+        return wanted and self.target.kind == "script" and self.goal is None
+
     def _progress(self) -> Progress:
         from whynan.report.progress import Progress
 
@@ -268,7 +282,7 @@ class Session:
 
     def _with_remedies(self, report: Report, progress: Progress) -> Report:
         """Patches that were tried on copies of the program, the verified ones first."""
-        if not self.config.fixes or self.config.fix_budget <= 0 or self.target.kind != "script":
+        if not self._may_fix():
             return report
         from whynan.remedy.plan import propose
 
@@ -341,6 +355,26 @@ class Session:
             print(f"whynan: applied to {path}", file=sys.stderr)
         except WhynanError as error:
             print(f"whynan: {error}", file=sys.stderr)
+
+
+def where_it_was_noticed(located: Located) -> Birth | None:
+    """For a failure that did not come back: the line of the alarm is all that is known."""
+    seen = located.seen
+    if seen.site is None:
+        return None
+    file, line, function = seen.site
+    return Birth(
+        step=seen.step,
+        iteration=located.iteration,
+        phase="optimizer" if seen.what in ("parameter", "state") else "backward" if seen.what == "gradient" else "forward",
+        kind="nan" if seen.value == "nan" else "inf",
+        op=None,
+        file=file,
+        line=line,
+        function=function,
+        source=linecache.getline(file, line).rstrip("\n") or None,
+        note="This is where the value was noticed: the failure did not come back when the step was executed again.",
+    )
 
 
 def _with_causes(report: Report, diagnosis: Diagnosis) -> Report:

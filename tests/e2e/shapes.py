@@ -156,6 +156,30 @@ for x, y in batches():
     except:
         print("never mind")
 """,
+    "the body takes its batch apart": """
+for item in ({"x": x, "y": y} for x, y in batches()):
+    y = item.pop("y")
+    item["x"] = [item["x"].sqrt_()]
+    train(item["x"][0], y)
+""",
+    "micro-batches": """
+feed = batches(24)
+for step in range(10):
+    for micro in range(2):
+        x, y = next(feed)
+        ((net(x) - y).square().mean() / 2).backward()
+    opt.step()
+    opt.zero_grad()
+""",
+    "weights updated by hand, several epochs": """
+for epoch in range(3):
+    for i in range(4):
+        x, y = batch(4 * epoch + i)
+        net.zero_grad()
+        (net(x) - y).square().mean().backward()
+        for p in net.parameters():
+            p.data.add_(p.grad, alpha=-0.01)
+""",
     "no loop at all": "train(*batch(0)); train(*batch(1)); train(*batch(BAD)); train(*batch(2))\n",
     "weights updated by hand": """
 for x, y in batches():

@@ -233,3 +233,15 @@ def test_growth_before_the_birth():
     assert sizes == sorted(sizes) and sizes[-1] == pytest.approx(1e32)
     steps = path_from(finding, trace)
     assert [s.state for s in steps][-2:] == ["born", "carried"] and steps[0].line == line("grows")
+
+
+def test_number_that_left_the_tensors_and_came_back_is_no_source():
+    returns, log_probs = torch.ones(1), torch.rand(1, requires_grad=True)
+
+    def step():
+        scaled = (returns - returns.mean()) / returns.std()
+        rebuilt = [torch.tensor([r]) for r in scaled]
+        return (log_probs * scaled).sum() + torch.stack(rebuilt).sum()
+
+    finding, _ = find(step)
+    assert finding.source is None and finding.birth.op == "aten::std"

@@ -156,3 +156,18 @@ def test_swapped_storage_returns(swap) -> None:  # type: ignore[no-untyped-def]
     swap(p)
     snapshot.restore()
     assert p.tolist() == [0, 0, 0] and p.data_ptr() == address
+
+
+def test_parameter_written_through_data_is_copied_anew() -> None:
+    p = nn.Parameter(torch.zeros(3))
+    snapshotter = make()
+
+    def again(index: int) -> Snapshot:
+        return snapshotter.take(sys._getframe(), p, index, 0)
+
+    again(0)
+    p.data.add_(1)  # does not count as a write of `p`
+    second = again(1)
+    p.data.add_(1)
+    second.restore()
+    assert p.tolist() == [1, 1, 1]

@@ -33,7 +33,9 @@ def all_causes() -> dict[str, CauseEntry]:
     found = {}
     for module_name in sorted(m.name for m in pkgutil.iter_modules(causes.__path__)):
         module = importlib.import_module(f"{causes.__name__}.{module_name}")
-        entry = CauseEntry(module.NAME, module.CLASS, tuple(module.REMEDIES), module.assess, (module.__doc__ or "").strip())
+        entry = CauseEntry(
+            module.NAME, module.CLASS, tuple(module.REMEDIES), module.assess, (module.__doc__ or "").strip()
+        )
         found[entry.name] = entry
     return dict(sorted(found.items()))
 

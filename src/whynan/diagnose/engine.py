@@ -1,10 +1,10 @@
 """From measurements to a ranked answer: assess all causes, plan the experiments that can decide, run them, weigh again.
 
-Local evidence gives each cause a score. Experiments are only made where they can change the order of the leading causes
-or prove the first one; the cheap ones first, within the budget. A result moves a cause by what it predicted: a prediction
-that came true speaks for it, one that failed speaks strongly against it. `proved` is said only if a decisive experiment
-of that cause passed, the control failed again, and no rival of another class predicted the same.
-"""
+Local evidence gives each cause a score. Experiments are only made where they can change the order of the leading
+causes or prove the first one; the cheap ones first, within the budget. A result moves a cause by what it predicted:
+a prediction that came true speaks for it, one that failed speaks strongly against it. `proved` is said only if a
+decisive experiment of that cause passed, the control failed again, and no rival of another class predicted the
+same."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ HORIZON = 20  # iterations beyond the failure
 RIVALS = 0.35  # causes this far below the first are still worth an experiment
 SHOWN = 5
 COMPANIONS = frozenset({"bad-input", "indexing-or-padding", "bad-initialization", "arithmetic-overflow"})
-"""Classes that may describe another side of the same fault (the data, the mechanism); they do not contradict a proof."""
-MATCH, MISS = 1.0, -2.2  # log-odds: a failed prediction weighs more than one that came true
+"""Classes that may describe another side of the same fault (the data, the mechanism); they do not contradict a "
+"proof."""
+# log-odds of (predicted to pass, passed): most experiments fail, so a failure that was predicted says little, and a
+# cure that was promised and did not come says most
+WEIGHTS = {(True, True): 1.0, (False, False): 0.25, (True, False): -2.2, (False, True): -0.8}
 
 
 @dataclass
@@ -48,13 +51,14 @@ class Suspect:
     def hear(self, verdict: Verdict) -> None:
         expected = self.assessment.expects.get(verdict.experiment)
         if expected is not None and verdict.usable:
-            self.odds += MATCH if expected is verdict.passed else MISS
+            self.odds += WEIGHTS[expected, verdict.passed]
             self.results.append(verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Causes best first, what the experiments gave, and what remains open. `upstream` says where the numbers came from."""
+    """Causes best first, what the experiments gave, and what remains open. `upstream` says where the numbers "
+    "came from."""
 
     causes: tuple[Cause, ...] = ()
     notes: tuple[str, ...] = ()
@@ -94,7 +98,8 @@ def assess_all(inquest: Inquest) -> list[Suspect]:
 
 
 def _where_it_was_made(inquest: Inquest, assessment: Assessment) -> Assessment:
-    """A value made while the batch was fetched, or before training, cannot be guarded at its op: mend the value itself."""
+    """A value made while the batch was fetched, or before training, cannot be guarded at its op: mend the "
+    "value itself."""
     phase = inquest.birth.phase if inquest.birth is not None else None
     if "op-guard" not in assessment.decisive or phase not in ("data", "init"):
         return assessment
@@ -118,13 +123,15 @@ def _experiments(
         left = deadline - time.monotonic()
         verdict = yield from _run(inquest, chosen, pace, left)
         if verdict is None:
-            results[chosen.name] = Verdict(chosen.name, chosen.title, False, False, "could not be tried", 0, usable=False)
+            results[chosen.name] = Verdict(
+                chosen.name, chosen.title, False, False, "could not be tried", 0, usable=False
+            )
             continue
         results[chosen.name] = verdict
         for suspect in suspects:
             suspect.hear(verdict)
     suspects.sort(key=lambda s: -s.score)
-    if suspects and _flipped(suspects[0], results) and not inquest_is_transient(suspects[0]):
+    if suspects and _flipped(suspects[0], results) and not is_transient(suspects[0]):
         yield from _control(inquest, suspects[0], results, pace, deadline - time.monotonic())
 
 
@@ -132,8 +139,14 @@ def _next(inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdict]
     """The experiment that tells most about the leading causes; None when enough is known."""
     first = suspects[0]
     rivals = [s for s in suspects[:6] if s.score > first.score - RIVALS and s.score > 0.25]
+    if first_of_all(suspects) and "identical" not in results:
+        control = replace(EXPERIMENTS["identical"], start="recent")
+        if _possible(inquest, control):
+            return control
     open_names = [n for s in rivals for n in (*s.assessment.decisive, *s.assessment.expects) if n not in results]
-    candidates = [EXPERIMENTS[n] for n in dict.fromkeys(open_names) if n in EXPERIMENTS and _possible(inquest, EXPERIMENTS[n])]
+    candidates = [
+        EXPERIMENTS[n] for n in dict.fromkeys(open_names) if n in EXPERIMENTS and _possible(inquest, EXPERIMENTS[n])
+    ]
     classes = {s.entry.class_ for s in rivals}
     if len(classes) <= 1 or first.score >= CONCLUSIVE and first.score - _second(suspects) > 0.12:
         if _flipped(first, results) or len(results) >= 3:
@@ -220,19 +233,27 @@ def _flipped(suspect: Suspect, results: dict[str, Verdict]) -> bool:
     return any(n in results and results[n].passed and results[n].usable for n in suspect.assessment.decisive)
 
 
-def inquest_is_transient(suspect: Suspect) -> bool:
+def first_of_all(suspects: list[Suspect]) -> bool:
+    """Is a fault that does not come back among those that matter? Then the control decides, before anything else."""
+    return any(s.score > 0.4 and is_transient(s) for s in suspects)
+
+
+def is_transient(suspect: Suspect) -> bool:
     return suspect.entry.class_ == "nondeterministic-fault"
 
 
 def _control(
     inquest: Inquest, first: Suspect, results: dict[str, Verdict], pace: _Pace, left: float
 ) -> Generator[Attempt, Outcome, None]:
-    """The same iterations with nothing changed. From the snapshot of the failing step the first replay was that already."""
+    """The same iterations with nothing changed. From the snapshot of the failing step the first replay was "
+    "that already."""
     if "identical" in results:
         return
     starts = {EXPERIMENTS[n].start for n in first.assessment.decisive if n in results and results[n].passed}
     if starts <= {"recent"} and inquest.reproduced in ("bitwise", "eager"):
-        results["identical"] = Verdict("identical", EXPERIMENTS["identical"].title, False, False, "failed again, in the same op", 0)
+        results["identical"] = Verdict(
+            "identical", EXPERIMENTS["identical"].title, False, False, "failed again, in the same op", 0
+        )
         return
     needed = next((s for s in ("first", "early", "recent") if s in starts), "early")
     control = replace(EXPERIMENTS["identical"], start=needed)  # type: ignore[arg-type]
@@ -261,7 +282,11 @@ def _answer(inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdic
 
 def _cause(place: int, suspect: Suspect, ranked: list[Suspect], results: dict[str, Verdict]) -> Cause:
     evidence = list(suspect.assessment.evidence)
-    told = [results[n] for n in results if n in suspect.assessment.expects or n in suspect.assessment.decisive or n == "identical"]
+    told = [
+        results[n]
+        for n in results
+        if n in suspect.assessment.expects or n in suspect.assessment.decisive or n == "identical"
+    ]
     evidence += [_as_evidence(suspect, v) for v in told if v.usable]
     return Cause(
         class_=suspect.entry.class_,
@@ -287,19 +312,26 @@ def _as_evidence(suspect: Suspect, verdict: Verdict) -> Evidence:
 def _level(place: int, suspect: Suspect, ranked: list[Suspect], results: dict[str, Verdict]) -> Level:
     if place == 0 and _proved(suspect, ranked, results):
         return "proved"
-    return "supported" if suspect.score >= SUPPORTED and suspect.assessment.evidence else "guess"
+    broken = any(suspect.assessment.expects.get(v.experiment) and not v.passed for v in suspect.results)
+    return "supported" if suspect.score >= SUPPORTED and suspect.assessment.evidence and not broken else "guess"
 
 
 def _proved(suspect: Suspect, ranked: list[Suspect], results: dict[str, Verdict]) -> bool:
     """A decisive experiment passed, the control failed, the local evidence is strong, and nobody else predicted it."""
     control = results.get("identical")
-    if inquest_is_transient(suspect):
+    if is_transient(suspect):
         return control is not None and control.passed and suspect.assessment.score > 0.9
-    if control is None or control.passed or not control.usable or suspect.assessment.score < SUPPORTED or suspect.score < 0.8:
+    if (
+        control is None
+        or control.passed
+        or not control.usable
+        or suspect.assessment.score < SUPPORTED
+        or suspect.score < 0.8
+    ):
         return False
     passed = [n for n in suspect.assessment.decisive if n in results and results[n].passed and results[n].usable]
-    wrong = [v for v in suspect.results if suspect.assessment.expects.get(v.experiment) is not v.passed]
-    if not passed or wrong:
+    broken = [v for v in suspect.results if suspect.assessment.expects.get(v.experiment) and not v.passed]
+    if not passed or broken:
         return False
     for rival in ranked:
         if rival.entry.class_ in COMPANIONS and suspect.entry.class_ not in COMPANIONS:

@@ -1,9 +1,8 @@
 """What is known when the question is "why": the file of one failure, with everything that may still be measured.
 
-Every part may be missing. A re-run from the start gives a `Birth` without a trace; a failure outside of any loop gives
-a trace without a run, and then nothing can be executed again. Measurements ask the inquest for what they need and
-answer None when it is not there.
-"""
+Every part may be missing. A re-run from the start gives a `Birth` without a trace; a failure outside of any loop
+gives a trace without a run, and then nothing can be executed again. Measurements ask the inquest for what they need
+and answer None when it is not there."""
 
 from __future__ import annotations
 
@@ -40,7 +39,8 @@ class Inquest:
     birth: Birth | None = None
     step: int = 0
     iteration: int = 0
-    seen: Seen | None = None
+    seen: Seen | None = None  # the symptom as the replay saw it
+    alarm: Seen | None = None  # the symptom as it was seen the first time
     finding: Finding | None = None
     trace: Trace | None = None
     names: Names | None = None
@@ -69,6 +69,7 @@ class Inquest:
             step=located.step,
             iteration=located.iteration,
             seen=located.seen,
+            alarm=watcher.pending[1] if watcher.pending is not None else located.seen,
             finding=located.finding,
             trace=located.trace,
             names=located.names,

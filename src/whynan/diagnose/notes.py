@@ -18,7 +18,12 @@ def doubts(
     inquest: Inquest, causes: Sequence[Cause], assessments: Sequence[Assessment], results: Mapping[str, Verdict]
 ) -> Iterator[str]:
     """Two causes that are level, what would decide between them; a step that could not be executed again."""
-    if len(causes) > 1 and causes[0].level != "proved" and causes[0].score - causes[1].score < 0.12 and causes[1].score > 0.4:
+    if (
+        len(causes) > 1
+        and causes[0].level != "proved"
+        and causes[0].score - causes[1].score < 0.12
+        and causes[1].score > 0.4
+    ):
         a, b = assessments[0].expects, assessments[1].expects
         deciding = [n for n in dict.fromkeys((*a, *b)) if a.get(n) is not b.get(n) and n not in results]
         by = f"; {listed(deciding[:3])} would tell them apart" if deciding else ""
@@ -29,7 +34,8 @@ def doubts(
         yield "Check the hardware (rank, device, ECC counters), work on side streams, and memory from torch.empty."
     identical = results.get("identical")
     if identical is not None and identical.passed and causes and causes[0].class_ != "nondeterministic-fault":
-        yield "The control passed as well: the failure depends on more than what can be put back, and nothing is proved."
+        yield "The control passed as well: the failure depends on more than what can be put back, and nothing "
+        "is proved."
     if causes and causes[0].level == "guess":
         yield "No measurement singles out one cause; the first one named is a guess."
 
@@ -39,10 +45,12 @@ def upstream_of(inquest: Inquest) -> Iterator[str]:
     within, across, shadow = depth(inquest), growth(inquest), shadow64(inquest)
     if within is not None and within.total > 1e3:
         at = f", mostly line {within.line} (`{within.source}`)" if within.line and within.repeats > 1 else ""
-        yield f"Within the step the largest value grew from {number(within.first)} to {number(within.last)} over {within.ops} ops{at}."
+        yield f"Within the step the largest value grew from {number(within.first)} to {number(within.last)} "
+        f"over {within.ops} ops{at}."
     series = across.geometric if across is not None else None
     if series is not None:
         begun = (inquest.birth.step if inquest.birth is not None else inquest.step) - series.n + 1
-        yield f"{series.name.capitalize()} left its range at about step {max(0, begun)} and grew {number(series.factor)} times per step."
+        yield f"{series.name.capitalize()} left its range at about step {max(0, begun)} and grew "
+        f"{number(series.factor)} times per step."
     if shadow is not None and shadow.ops and len(shadow.ops) > 1:
         yield f"The operands were made by {listed(shadow.ops[-5:-1])}."

@@ -97,8 +97,8 @@ def rank(report: Report, candidate: Candidate) -> float:
 def place(report: Report, class_: str) -> float:
     """How early the causes of the report ask for a remedy class; ELSEWHERE if none does."""
     base = ELSEWHERE
-    for i, cause in enumerate(report.causes[:4]):
-        classes = PREFER.get(cause.class_, _op)
+    for i, cause in enumerate([c.class_ for c in report.causes[:4]] or ["other"]):
+        classes = PREFER.get(cause, _op)
         if class_ in classes:
             base = min(base, 2.5 * i + 0.9 * classes.index(class_))
     return base

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from typing import Any
@@ -55,6 +56,7 @@ def complete(located: Located, spare: Spare, watcher: Watcher, timeout: float) -
         "kind": "origin",
         "site": located.run.number,
         "iteration": located.iteration,
+        "first": located.run.first,
         "want": [located.source.kind, located.source.name],
     }
     reply = spare.rerun(goal, timeout)
@@ -113,7 +115,7 @@ def _entered(located: Located, reply: dict[str, Any] | None) -> Birth:
         module=located.source.module,
         tensor=located.source.name,
         outputs=(facts,),
-        note="already non-finite before the first step; the line that made it could not be observed",
+        note="already non-finite before the step began; the line that made it could not be observed",
     )
 
 
@@ -140,10 +142,12 @@ class _Origin:
         self.numpy = NumpyWatch(watcher.is_user_file, lambda: self.phase)
         self.scope = Scope(is_user_file=watcher.is_user_file, roots=None, phase=lambda: self.phase)
         self.open = False
+        self.gap: float = math.inf  # first record after the execution of the loop before the one in question
         watcher.muted = True
         watcher.hooks.on_backward = self._training_begins
         watcher.loops.on_finished = self._finished
         watcher.loops.on_yield = self._yielding
+        watcher.loops.on_end = self._ended
         watcher.loops._training.add(goal["site"])
         self._observe(True)
 
@@ -163,7 +167,15 @@ class _Origin:
             self._observe(True)
         return False
 
+    def _ended(self, run: LoopRun) -> None:
+        """Between two executions of the training loop: what the program does there decided how the next one begins."""
+        if run.number == self.goal["site"] and 0 < run.iteration + 1 == self.goal["first"]:
+            self.phase, self.gap = "init", len(self.scope.trace.records)
+            self._observe(True)
+
     def _yielding(self, run: LoopRun) -> None:
+        if run.number == self.goal["site"] and run.iteration == self.goal["first"] < self.goal["iteration"]:
+            self._observe(False)
         if run.number != self.goal["site"] or run.iteration != self.goal["iteration"]:
             return
         self._observe(False)
@@ -172,6 +184,7 @@ class _Origin:
         assert run.record is not None
         variables = dict(run.frame.f_locals)
         names.add_item(run.item, variables)
+        names.add_locals(variables)
         candidates: list[Tensor] = [t for _, t in flatten(run.item) if not is_finite(t)] if kind == "item" else []
         if kind != "item":
             candidates = [t for t in names.tensors() if (n := names.of(t)) and n.name == name and not is_finite(t)]
@@ -180,8 +193,8 @@ class _Origin:
             finding = min(findings, key=lambda f: f.birth.index)  # type: ignore[union-attr]
             assert finding.birth is not None
             known = names.of(candidates[0])
-            fetched = finding.birth.phase == "data"
-            step, iteration = (self.watcher.sentinel.steps, run.iteration) if fetched else (0, 0)
+            late = finding.birth.phase == "data" or finding.birth.index >= self.gap
+            step, iteration = (self.watcher.sentinel.steps, run.iteration) if late else (0, 0)
             birth = birth_from(finding, self.scope.trace, step, iteration)
             assert birth is not None
             birth = replace(birth, tensor=name, module=known.module if known else None)
@@ -243,6 +256,8 @@ class _Alarm:
     def seen(self, seen: Seen) -> None:
         if self.open:
             self.scope.__exit__(None, None, None)
+        if self.goal["what"] in ("loss", "gradient") and seen.step != self.goal["step"]:
+            answer(self.goal, {"found": False})  # it fails, but not as before
         findings = [f for t in seen.tensors[:8] if (f := self.scope.trace.births_reaching(t)) is not None and f.birth]
         if not findings:
             answer(self.goal, {"found": False})

@@ -7,7 +7,9 @@ to a re-run of the program from its start.
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import linecache
 import math
 import sys
 from collections.abc import Generator, Iterator
@@ -169,6 +171,7 @@ def _look(
     names.add_item(run.item, variables)
     for value, _, _ in taped.nexts if taped is not None else ():
         names.add_item(value, variables)
+    names.add_locals(variables)
     found.names, found.trace = names, microscope.scope.trace
     return microscope
 
@@ -176,7 +179,10 @@ def _look(
 def _same_symptom(seen: Seen, outcome: Outcome, run: LoopRun, watcher: Watcher) -> Seen | None:
     """The alarm of the re-execution, if it is the one that is being explained."""
     if outcome.symptom is not None:
-        return outcome.symptom if outcome.symptom.what == seen.what or seen.hard else None
+        again = outcome.symptom
+        if seen.what in ("loss", "gradient"):  # looked at every step: another step is another failure
+            return again if again.step == seen.step else None
+        return again if again.what == seen.what or seen.hard else None
     if outcome.ended == "exception" and outcome.error is not None and seen.error is not None:
         return suspect(outcome.error, seen.step)
     if seen.what == "buffer" and all(not is_finite(t) for t in seen.tensors):
@@ -210,6 +216,8 @@ def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], r
         found.source = name or Name("local", "a value made outside the iteration")
         assert found.finding is not None and found.finding.source is not None
         found.source_tensor = found.finding.source.tensor
+        if found.names is not None and name is not None and name.kind in ("item", "local"):
+            found.source_tensor = _whole(found, name)
         found.path = path_from(found.finding, trace)
         if found.source.kind in ("item", "local"):
             found.birth = _from_the_batch(found, run)
@@ -224,6 +232,11 @@ def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], r
         found.benign = not found.seen.hard and placed and found.seen.what in ("buffer", "output")
 
 
+def _whole(found: Located, name: Name) -> Tensor | None:
+    whole = found.names.bad_one(name) if found.names is not None else None
+    return whole if whole is not None else found.source_tensor
+
+
 def _known(found: Located, finding: Finding) -> Name | None:
     tensor = finding.source.tensor if finding.source is not None else None
     return found.names.of(tensor) if found.names is not None and tensor is not None else None
@@ -231,7 +244,7 @@ def _known(found: Located, finding: Finding) -> Name | None:
 
 def _name(found: Located, tensor: Tensor) -> str | None:
     name = found.names.of(tensor) if found.names is not None else None
-    return name.name if name is not None else None
+    return name.name if name is not None and name.kind not in ("item", "local") else None
 
 
 def _from_the_batch(found: Located, run: LoopRun) -> Birth:
@@ -242,7 +255,7 @@ def _from_the_batch(found: Located, run: LoopRun) -> Birth:
     bad = torch.zeros(0, tensor.dim(), dtype=torch.long) if values is None else (~torch.isfinite(values)).nonzero()
     rows = tuple(sorted({int(i[0]) for i in bad[:10_000]})) if tensor.dim() else ()
     facts = look(tensor, found.source.name)
-    site = run.site
+    line, source = (run.site.line, run.site.source) if found.source.kind == "item" else _made_at(found, run)
     taped = run.record.taped(found.iteration - run.first) if run.record is not None else None
     note = None
     if taped is not None and taped.indices is not None and rows and len(taped.indices) > rows[-1]:
@@ -257,10 +270,10 @@ def _from_the_batch(found: Located, run: LoopRun) -> Birth:
         phase="data",
         kind="nan" if facts.nan else "inf",
         op=None,
-        file=site.file,
-        line=site.line,
-        source=site.source,
-        function=site.function,
+        file=run.site.file,
+        line=line,
+        source=source,
+        function=run.site.function,
         tensor=found.source.name,
         outputs=(facts,),
         elements=Elements(
@@ -269,6 +282,26 @@ def _from_the_batch(found: Located, run: LoopRun) -> Birth:
         rows=rows[:64],
         note=note,
     )
+
+
+def _made_at(found: Located, run: LoopRun) -> tuple[int, str]:
+    """Line and source of a value that the body itself took from outside of torch (numpy, a list, a file).
+
+    The statement of the body that binds its name; without a name, the first op that read it (`torch.tensor(rows)`).
+    """
+    text = linecache.getlines(run.site.file)
+    assert found.source is not None
+    with contextlib.suppress(SyntaxError):
+        for node in ast.walk(ast.parse("".join(text))):
+            if isinstance(node, (ast.Assign, ast.AnnAssign)) and run.site.line < node.lineno <= run.site.end_line:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                bound = {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+                if found.source.name.split("[")[0].split(".")[0] in bound:
+                    return node.lineno, text[node.lineno - 1].rstrip("\n")
+    first = found.finding.path[0].site if found.finding is not None and found.finding.path else None
+    if first is not None and first.file == run.site.file:
+        return first.line, first.source or run.site.source
+    return run.site.line, run.site.source
 
 
 def _earlier_snapshot(found: Located, run: LoopRun) -> Snapshot | None:

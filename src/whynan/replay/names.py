@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Iterator, Mapping
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+
+from whynan.tensors.many import is_finite
+
+
+_NO_BATCH = (type, ModuleType, FunctionType, MethodType, nn.Module)  # graphs of torch_geometric are callable
 
 
 class Name(NamedTuple):
@@ -70,6 +76,13 @@ class Names:
             for path, tensor in flatten(value):
                 self.add(tensor, Name("local", name + path))
 
+    def bad_one(self, name: Name) -> Tensor | None:
+        """The tensor that was given this name, if it is non-finite (a view of it would have other rows and columns)."""
+        for tensor in self._keep:
+            if self._by_id.get(id(tensor)) == name and not is_finite(tensor):
+                return tensor
+        return None
+
     def tensors(self) -> list[Tensor]:
         """All tensors that have a name."""
         return list(self._keep)
@@ -94,7 +107,7 @@ def flatten(item: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Te
     elif isinstance(item, (list, tuple)):
         for i, value in enumerate(item[:1000]):
             yield from flatten(value, f"{path}[{i}]", depth + 1)
-    elif hasattr(item, "__dict__") and not isinstance(item, (type, nn.Module)) and not callable(item):
+    elif hasattr(item, "__dict__") and not isinstance(item, _NO_BATCH):
         for key, value in list(vars(item).items())[:100]:
             if isinstance(value, (Tensor, Mapping, list, tuple)):
                 yield from flatten(value, f"{path}.{key}", depth + 1)

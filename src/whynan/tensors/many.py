@@ -61,7 +61,7 @@ def norms(tensors: Sequence[Tensor]) -> list[float]:
     out = [0.0] * len(tensors)
     groups: dict[tuple[torch.device, torch.dtype], tuple[list[int], list[Tensor]]] = {}
     for i, tensor in enumerate(tensors):
-        values = tensor.detach() if _is_plain(tensor) else local_values(tensor)
+        values = tensor.detach() if is_plain(tensor) else local_values(tensor)
         if values is not None:
             index, members = groups.setdefault((values.device, values.dtype), ([], []))
             index.append(i)
@@ -74,7 +74,7 @@ def norms(tensors: Sequence[Tensor]) -> list[float]:
     return out
 
 
-def plain_norms(tensors: Sequence[Tensor]) -> list[float]:
+def plain_norms(tensors: list[Tensor]) -> list[float]:
     """`norms` without looking at each tensor first: dense floating-point tensors of one device and dtype.
 
     Raises RuntimeError or TypeError for others (a gradient that turned sparse): call `norms` then.
@@ -89,7 +89,7 @@ def plain_norms(tensors: Sequence[Tensor]) -> list[float]:
 
 def uniform(tensors: Sequence[Tensor]) -> bool:
     """Whether `plain_norms` may be used for these."""
-    return all(map(_is_plain, tensors)) and len({(t.device, t.dtype) for t in tensors}) == 1
+    return all(map(is_plain, tensors)) and len({(t.device, t.dtype) for t in tensors}) == 1
 
 
 def first_nonfinite(tensors: Sequence[Tensor], sizes: Iterable[float] | None = None) -> int | None:
@@ -100,7 +100,8 @@ def first_nonfinite(tensors: Sequence[Tensor], sizes: Iterable[float] | None = N
     return None
 
 
-def _is_plain(t: Tensor) -> bool:
+def is_plain(t: Tensor) -> bool:
+    """A dense, floating-point tensor of no special kind, with numbers that can be read."""
     return (
         type(t) in (Tensor, torch.nn.Parameter)
         and t.layout is torch.strided

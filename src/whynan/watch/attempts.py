@@ -171,6 +171,7 @@ class Attempts:
         elif not restored:
             taped.random.restore()
         self.index = self.run.index = index
+        taped.held.put_back()
         item = taped.item
         if self.attempt is not None and self.attempt.replace_item is not None:
             item = self.attempt.replace_item(index, item)

@@ -32,6 +32,7 @@ class Hooks:
         self.sentinel = sentinel
         self.loops = loops
         self.active = True
+        self._by_hand = False  # no optimizer exists: weights are updated by the program itself
         self.evaluation = Evaluation()
         self._forward = [
             module_hooks.register_module_forward_pre_hook(self.evaluation.enter),
@@ -101,8 +102,8 @@ class Hooks:
         if self.on_backward is not None:
             self.on_backward()
         if tensors is not None:
-            if not self.loops.optimizers_exist:  # weights updated by hand: every backward counts as a step
-                self.loops.optimizers_exist = True
+            if self._by_hand or not self.loops.optimizers_exist:  # every backward counts as a step
+                self._by_hand = self.loops.optimizers_exist = True
                 self.loops.stepped(sys._getframe(2))
             tensors = [tensors] if isinstance(tensors, torch.Tensor) else list(tensors)
             self.sentinel.backward(tensors)
@@ -110,7 +111,7 @@ class Hooks:
         return original(*args, **kwargs)
 
     def _new_optimizer(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self.loops.optimizers_exist = True
+        self.loops.optimizers_exist, self._by_hand = True, False
         return original(*args, **kwargs)
 
     def _compile(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from whynan.watch import inert
 from whynan.watch.attempts import Attempts, Investigator
-from whynan.watch.frames import callers
 from whynan.watch.recorder import Recorder
 from whynan.watch.signals import Rewind
 from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_while
@@ -69,6 +68,7 @@ class LoopRuntime:
         self.on_leave: Callable[[LoopRun], bool] = lambda run: False
         self.observer: Any = None  # told when an attempt begins and ends
         self.on_yield: Callable[[LoopRun], None] = lambda run: None
+        self.on_end: Callable[[LoopRun], None] = lambda run: None
         self._thread = threading.get_ident()
         self._active: dict[int, list[LoopRun]] = {}
         self._barren: dict[int, int] = {}
@@ -156,10 +156,11 @@ class LoopRuntime:
 
     def enclosing(self, frame: FrameType | None) -> Iterator[LoopRun]:
         """The running loops whose body is on the call stack of `frame`, innermost first."""
-        for caller in callers(frame):
-            runs = self._active.get(id(caller))
+        while frame is not None:
+            runs = self._active.get(id(frame))
             if runs:
                 yield from reversed(runs)
+            frame = frame.f_back
 
     def stepped(self, frame: FrameType | None) -> None:
         """An optimizer step was completed under `frame`: the innermost loop around it is a training loop."""
@@ -173,6 +174,10 @@ class LoopRuntime:
                 self._watch(run)
         if run.record is not None:
             run.record.stepped(run.index)
+
+    def trains(self, run: LoopRun) -> bool:
+        """Did this loop statement ever take an optimizer step?"""
+        return run.number in self._training
 
     def fetching(self, frame: FrameType | None) -> bool:
         """Is code under `frame` running because a training loop asks for its next item?"""
@@ -230,6 +235,7 @@ class LoopRuntime:
             if run.attempts is not None:
                 run.attempts.abandon()
             run.record = run.item = None
+            self.on_end(run)
 
     def _again(self, run: LoopRun, iterator: Iterator[Any]) -> bool:
         """After the body: does the investigation want it executed again, with `run.item`?"""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from whynan.watch.items import HeldItem
 from whynan.watch.randomness import FetchHabit, RandomState
 from whynan.watch.snapshot import Snapshot, Snapshotter
 
@@ -25,10 +26,13 @@ OLDEST = 40  # iterations; snapshots and items older than this are dropped
 class Taped:
     """What one iteration was fed: its item, the random state after the fetch, and what `next()` gave in the body."""
 
-    __slots__ = ("item", "random", "nexts", "indices", "steps")
+    __slots__ = ("item", "random", "nexts", "indices", "steps", "held")
 
-    def __init__(self, item: Any, random: RandomState, indices: list[int] | None = None, steps: int = 0) -> None:
+    def __init__(
+        self, item: Any, random: RandomState, indices: list[int] | None = None, steps: int = 0, held: HeldItem | None = None
+    ) -> None:
         self.item = item
+        self.held = held if held is not None else HeldItem(item)
         self.random = random
         self.indices = indices  # dataset indices of the batch, if a DataLoader drew it
         self.steps = steps  # optimizer steps completed before this iteration
@@ -63,6 +67,7 @@ class Recorder:
         self.tape: dict[int, Taped] = {}
         self.pending_error: BaseException | None = None
         self._current: Taped | None = None
+        self._writes = False  # bodies of this loop write to their batch
         self._last = 0.0
         self._cost = 0.0
         self._costs: deque[float] = deque(maxlen=5)
@@ -75,7 +80,8 @@ class Recorder:
             random = self.snapshot(run, item).random
         else:
             random = self.habit.fetched()
-        self._current = self.tape[run.index] = Taped(item, random, self.indices(), self.steps())
+        self._writes = self._writes or self._current is not None and self._current.held.written
+        self._current = self.tape[run.index] = Taped(item, random, self.indices(), self.steps(), self._hold(item))
         self.spend(time.thread_time() - now)
 
     def snapshot(self, run: LoopRun, item: Any, keep: bool = True) -> Snapshot:
@@ -108,11 +114,15 @@ class Recorder:
                 best = snap
         return best
 
+    def _hold(self, item: Any) -> HeldItem:
+        shared = set[int]().union(*(taped.held.containers for taped in self.tape.values()))
+        return HeldItem(item, copy=self._writes, shared=shared)
+
     def taped(self, index: int) -> Taped | None:
         return self.tape.get(index)
 
     def tape_item(self, index: int, item: Any, random: RandomState) -> Taped:
-        taped = self.tape[index] = Taped(item, random)
+        taped = self.tape[index] = Taped(item, random, held=self._hold(item))
         return taped
 
     def taped_next(self, args: tuple[Any, ...]) -> Any:

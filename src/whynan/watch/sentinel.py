@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whynan.tensors.many import is_finite, local_values, norms, plain_norms, uniform
+from whynan.tensors.many import is_finite, is_plain, local_values, norms, plain_norms, uniform
 from whynan.watch.history import History
 
 SKIPPED_IN_A_ROW = 50  # GradScaler halves its scale with every skip: 2**-50 leaves no scale to search
@@ -34,6 +34,7 @@ class Seen:
     step: int = 0
     hard: bool = True  # certain to hurt; a soft one is looked at again under the microscope
     error: BaseException | None = None
+    site: tuple[str, int, str] | None = None  # file, line, function of the user's code that was running
     owner: Tensor | None = None  # the parameter that a gradient or a state entry belongs to
 
 
@@ -66,6 +67,12 @@ class Sentinel:
         self.backwards += 1
         seen = None
         for t in tensors:
+            if type(t) is Tensor and t.dim() == 0 and not self._scaled and is_plain(t):  # nearly always
+                value = t.item()
+                self._note("loss", value)
+                if not math.isfinite(value) and seen is None and not self._line_search:
+                    seen = Seen("loss", None, _word(value), [t], self.steps)
+                continue
             values = local_values(t) if isinstance(t, Tensor) else None
             if values is None:
                 continue

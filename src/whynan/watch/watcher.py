@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from whynan.tensors.many import is_finite
 from whynan.watch.attempts import Attempt, Attempts, Investigator, Outcome
 from whynan.watch.dataloader import DrawnIndices
-from whynan.watch.frames import read_locals
+from whynan.watch.frames import callers, read_locals
 from whynan.watch.hooks import Hooks
 from whynan.watch.loops import LoopRun, LoopRuntime
 from whynan.watch.recorder import Recorder
@@ -64,13 +64,20 @@ class Watcher:
             return
         if self.muted or self.pending is not None:
             return
-        for run in self.loops.enclosing(sys._getframe(1)):
-            if run.watched and run.record is not None and run.record.snapshots:
-                self.pending = (run, seen)
-                if seen.hard:
-                    raise Rewind(run)
-                return
-        self.fallback(seen)
+        seen.site = self._user_site()
+        runs = [r for r in self.loops.enclosing(sys._getframe(1)) if r.watched and r.record and r.record.snapshots]
+        if not runs:
+            return self.fallback(seen)
+        run = next((r for r in runs if self.loops.trains(r)), runs[0])  # not the loop over micro-batches inside of it
+        self.pending = (run, seen)
+        if seen.hard:
+            raise Rewind(run)
+
+    def _user_site(self) -> tuple[str, int, str] | None:
+        for frame in callers(sys._getframe(2)):
+            if self.is_user_file(frame.f_code.co_filename):
+                return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+        return None
 
     def _on_finished(self, run: LoopRun) -> bool:
         if self.muted:

@@ -29,20 +29,9 @@ def one_hot(position):
     return nn.functional.one_hot(torch.tensor(position), LENGTH).float()
 
 
-def visit_counts(episodes):
-    """Random walk to see how often each cell is reached; unseen cells stay -1."""
-    seen = torch.full((episodes, LENGTH // 2), -1)
-    for e in range(episodes):
-        position = 0
-        for t in range(LENGTH // 2):
-            position = max(0, position + random.choice((-1, 1)))
-            seen[e, t] = position if position else -1
-    return int((seen >= 0).sum())
-
-
 random.seed(1)
 torch.manual_seed(1)
-print("cells reached by a random walk:", visit_counts(CAPACITY), visit_counts(CAPACITY))
+torch.use_deterministic_algorithms(True)
 memory = Memory(CAPACITY)
 q = nn.Sequential(nn.Linear(LENGTH, 24), nn.ReLU(), nn.Linear(24, 2))
 optimizer = torch.optim.Adam(q.parameters(), lr=3e-3)

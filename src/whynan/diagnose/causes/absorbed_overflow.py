@@ -7,7 +7,8 @@ output and gradient are 0 and everything looks finite. The layer is dead, and no
 
 How it shows
 ------------
-Inside of the layer, or of a norm written by hand, an Inf appears and disappears again. What is reported is found further on.
+Inside of the layer, or of a norm written by hand, an Inf appears and disappears again. What is reported is found
+further on.
 
 Experiment
 ----------

@@ -2,9 +2,9 @@
 
 What happens
 ------------
-cross_entropy averages over the targets that are not `ignore_index` (-100). If all of them are, the loss is 0/0 = NaN: a
-prompt that fills the whole context window, a batch of nothing but padding. The gradient is exactly 0, so the model is
-not hurt; sums and averages of the loss are.
+cross_entropy averages over the targets that are not `ignore_index` (-100). If all of them are, the loss is 0/0 =
+NaN: a prompt that fills the whole context window, a batch of nothing but padding. The gradient is exactly 0, so the
+model is not hurt; sums and averages of the loss are.
 
 How it shows
 ------------

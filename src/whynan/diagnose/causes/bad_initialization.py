@@ -2,13 +2,13 @@
 
 What happens
 ------------
-Weights are drawn on the wrong scale. With a standard deviation of 1 instead of 1/sqrt(fan_in) every layer multiplies its
-input by sqrt(fan_in): 128-wide layers overflow float32 after 36 of them, before a single update.
+Weights are drawn on the wrong scale. With a standard deviation of 1 instead of 1/sqrt(fan_in) every layer
+multiplies its input by sqrt(fan_in): 128-wide layers overflow float32 after 36 of them, before a single update.
 
 How it shows
 ------------
-It fails in the very first step. Activations grow by a constant factor per layer, and std * sqrt(fan_in) of the matrices
-is far above 1.
+It fails in the very first step. Activations grow by a constant factor per layer, and std * sqrt(fan_in) of the
+matrices is far above 1.
 
 Experiment
 ----------
@@ -58,7 +58,11 @@ def assess(inquest: Inquest) -> Assessment:
     if how in ("singular", "linalg", "div-zero"):
         if birth.step > 0:
             return NO
-        return Assessment(0.4, "It fails before the first update: the initial parameters put the op at its edge.", expects={"reinit": True})
+        return Assessment(
+            0.4,
+            "It fails before the first update: the initial parameters put the op at its edge.",
+            expects={"reinit": True},
+        )
     score = 0.35
     if gain > 1.8 and params is not None and params.wide >= 1:
         score = 0.75
@@ -76,7 +80,13 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         score,
         f"It fails {when}: std * sqrt(fan_in){named} is {number(gain)} where about 1 keeps values in range{per_layer}.",
-        (saw("scale of the initial weights", f"std * sqrt(fan_in) = {number(gain)}{named}", "each layer multiplies its input by about this"),),
+        (
+            saw(
+                "scale of the initial weights",
+                f"std * sqrt(fan_in) = {number(gain)}{named}",
+                "each layer multiplies its input by about this",
+            ),
+        ),
         decisive=("reinit",),
         expects={"reinit": True, "lr/10": False, "clip": False, "drop-batch": False, "winsorise": False},
     )

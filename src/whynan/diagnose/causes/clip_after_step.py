@@ -2,8 +2,8 @@
 
 What happens
 ------------
-`clip_grad_norm_` stands after `optimizer.step()`: the update was made with the unclipped gradients, and `zero_grad` throws
-the clipped ones away. Clipping is in the code and does nothing.
+`clip_grad_norm_` stands after `optimizer.step()`: the update was made with the unclipped gradients, and `zero_grad`
+throws the clipped ones away. Clipping is in the code and does nothing.
 
 How it shows
 ------------
@@ -46,17 +46,31 @@ REMEDIES = ("clip-before-step",)
 def assess(inquest: Inquest) -> Assessment:
     code = usercode(inquest)
     found = code.clip_after_step if code is not None else None
-    if found is None or inquest.first_step or mechanism(inquest) not in ("overflow", "exp", "masked", "infinities", "cast"):
+    if (
+        found is None
+        or inquest.first_step
+        or mechanism(inquest) not in ("overflow", "exp", "masked", "infinities", "cast")
+    ):
         return NO
     clip, step = found
     across = growth(inquest)
     grad = across.grad if across is not None else None
     large = grad is not None and (grad.jump > 10 or grad.total > 100)
-    size = f"; the gradient norm went up to {number(grad.last)}, {number(grad.jump)} times its median" if grad is not None and large else ""
+    size = (
+        f"; the gradient norm went up to {number(grad.last)}, {number(grad.jump)} times its median"
+        if grad is not None and large
+        else ""
+    )
     return Assessment(
         0.93 if large else 0.5,
         f"Gradients are clipped in line {clip}, but the step in line {step} is made without it{size}.",
-        (saw("order of the calls", f"step in line {step}, clip in line {clip}", "the clipped gradients are never used"),),
+        (
+            saw(
+                "order of the calls",
+                f"step in line {step}, clip in line {clip}",
+                "the clipped gradients are never used",
+            ),
+        ),
         decisive=("clip",),
         expects={"clip": True, "drop-batch": False, "winsorise": False},
     )

@@ -2,12 +2,13 @@
 
 What happens
 ------------
-`clip_grad_norm_` multiplies by limit / norm. If one gradient entry is Inf, the factor is 0 and Inf * 0 = NaN; all other
-gradients become 0. If only the norm overflows (entries of 1e25), every gradient silently becomes 0.
+`clip_grad_norm_` multiplies by limit / norm. If one gradient entry is Inf, the factor is 0 and Inf * 0 = NaN; all
+other gradients become 0. If only the norm overflows (entries of 1e25), every gradient silently becomes 0.
 
 How it shows
 ------------
-The gradient was Inf before the clipping, and the parameter that had it is NaN afterwards while the others did not move.
+The gradient was Inf before the clipping, and the parameter that had it is NaN afterwards while the others did not
+move.
 
 Experiment
 ----------
@@ -38,7 +39,9 @@ REMEDIES = ("clip-before-step", "other")
 
 def assess(inquest: Inquest) -> Assessment:
     birth = inquest.birth
-    if birth is None or not any("clip_grad" in (site.function or "") or "clip_grad" in (site.source or "") for site in birth.stack):
+    if birth is None or not any(
+        "clip_grad" in (site.function or "") or "clip_grad" in (site.source or "") for site in birth.stack
+    ):
         return NO
     return Assessment(
         0.6,

@@ -7,8 +7,8 @@ Scalings as in Sinkhorn iterations and normalised weights get there.
 
 How it shows
 ------------
-The loss is finite; the birth is in the backward pass of a division whose divisor is tiny but not zero; the derivative is
-finite in float64.
+The loss is finite; the birth is in the backward pass of a division whose divisor is tiny but not zero; the
+derivative is finite in float64.
 
 Experiment
 ----------

@@ -14,8 +14,8 @@ With the argument kept inside the domain, at that line only, the same iterations
 
 Remedies
 --------
-Clamp before the op, take the absolute value, parametrise with softplus or exp. `nan_to_num` afterwards cleans the value
-and leaves the gradient NaN.
+Clamp before the op, take the absolute value, parametrise with softplus or exp. `nan_to_num` afterwards cleans the
+value and leaves the gradient NaN.
 
 Example
 -------
@@ -46,7 +46,8 @@ def assess(inquest: Inquest) -> Assessment:
     x = given.argument() if given is not None else None
     worst = _worst(x.low, x.high) if x is not None and x.low is not None and x.high is not None else None
     if how == "pole":
-        return Assessment(0.8, f"{e.here} is evaluated at {number(worst)}, at the end of its domain, where it is infinite.",
+        return Assessment(0.8, f"{e.here} is evaluated at {number(worst)}, at the end of its domain, where it "
+        "is infinite.",
                           (saw("argument at the bad elements", number(worst), "the function has a pole there"),),
                           decisive=("op-guard",), expects={"op-guard": True})  # fmt: skip
     if how == "singular" and e.node in ("acosh", "acos", "asin", "atanh"):
@@ -58,7 +59,13 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         0.9,
         f"{e.here} is asked for the {e.base or 'value'}{at}{many}: outside of its domain.",
-        (saw("argument at the bad elements", number(worst) if worst is not None else "outside", "the function is not defined there"),),
+        (
+            saw(
+                "argument at the bad elements",
+                number(worst) if worst is not None else "outside",
+                "the function is not defined there",
+            ),
+        ),
         decisive=("op-guard",),
         expects={"op-guard": True, "clip": False},
     )

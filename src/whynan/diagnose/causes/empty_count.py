@@ -2,7 +2,8 @@
 
 What happens
 ------------
-A masked or grouped mean divides a sum by a count, and the count is 0: no valid token, no object, no member in the group.
+A masked or grouped mean divides a sum by a count, and the count is 0: no valid token, no object, no member in the
+group.
 
 How it shows
 ------------
@@ -10,8 +11,8 @@ The birth is a division of 0 by 0, and the divisor is a count: an integer, or th
 
 Experiment
 ----------
-With a divisor of 1 in the place of 0, at that line only, the same iterations are finite; so are they with the batch of
-the iteration before.
+With a divisor of 1 in the place of 0, at that line only, the same iterations are finite; so are they with the batch
+of the iteration before.
 
 Remedies
 --------

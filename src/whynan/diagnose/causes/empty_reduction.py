@@ -6,12 +6,13 @@ What happens
 
 How it shows
 ------------
-The birth is a mean over a tensor with no elements. The parameters may stay healthy, because the gradient of nothing is
-nothing: only the reported loss is NaN.
+The birth is a mean over a tensor with no elements. The parameters may stay healthy, because the gradient of nothing
+is nothing: only the reported loss is NaN.
 
 Experiment
 ----------
-With 0 in the place of the empty mean the same iterations are finite; so are they with the batch of the iteration before.
+With 0 in the place of the empty mean the same iterations are finite; so are they with the batch of the iteration
+before.
 
 Remedies
 --------

@@ -2,13 +2,13 @@
 
 What happens
 ------------
-exp(x) is Inf from x = 88.73 on in float32 (11.1 in float16, 709.8 in float64). Softmax written by hand, log variances,
-importance ratios and perplexities get there quickly, and Inf / Inf or Inf * 0 make NaN of it.
+exp(x) is Inf from x = 88.73 on in float32 (11.1 in float16, 709.8 in float64). Softmax written by hand, log
+variances, importance ratios and perplexities get there quickly, and Inf / Inf or Inf * 0 make NaN of it.
 
 How it shows
 ------------
-The birth is exp, expm1, sinh, cosh, or a loss that contains one, with a finite argument above the edge; float64 is finite
-up to 709.
+The birth is exp, expm1, sinh, cosh, or a loss that contains one, with a finite argument above the edge; float64 is
+finite up to 709.
 
 Experiment
 ----------
@@ -53,7 +53,8 @@ def assess(inquest: Inquest) -> Assessment:
         0.84,
         f"{e.here} takes the exponential{at}{many}; float32 ends at exp(88.7)." if e.dtype != "float16" else
         f"{e.here} takes the exponential{at}{many}; float16 ends at exp(11.1).",
-        (saw("argument of the exponential", number(top) if top is not None else "above the edge", "the result leaves the range; its logarithm would not"),),
+        (saw("argument of the exponential", number(top) if top is not None else "above the edge", "the result "
+        "leaves the range; its logarithm would not"),),
         decisive=("op-guard",),
         expects={"op-guard": True},
     )  # fmt: skip

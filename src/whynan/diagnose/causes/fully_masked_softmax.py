@@ -2,8 +2,8 @@
 
 What happens
 ------------
-Masking with -inf is right as long as one entry of each row stays. A row of nothing but -inf, from an empty document, a
-padding query or an isolated node, is 0/0 = NaN.
+Masking with -inf is right as long as one entry of each row stays. A row of nothing but -inf, from an empty
+document, a padding query or an isolated node, is 0/0 = NaN.
 
 How it shows
 ------------
@@ -15,8 +15,8 @@ With such rows made uniform, the same iterations are finite; so are they with th
 
 Remedies
 --------
-`scaled_dot_product_attention` (gives 0), `need_weights=False` in MultiheadAttention, keep one key open, drop empty rows.
-In half precision -1e9 as a mask value overflows to -inf.
+`scaled_dot_product_attention` (gives 0), `need_weights=False` in MultiheadAttention, keep one key open, drop empty
+rows. In half precision -1e9 as a mask value overflows to -inf.
 
 Example
 -------

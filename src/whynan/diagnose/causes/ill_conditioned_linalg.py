@@ -2,13 +2,13 @@
 
 What happens
 ------------
-Inverses, solves and determinants of singular matrices are infinite or NaN. The derivatives of eigenvectors and singular
-vectors divide by differences of eigenvalues: equal ones, as in the identity matrix, give 0/0.
+Inverses, solves and determinants of singular matrices are infinite or NaN. The derivatives of eigenvectors and
+singular vectors divide by differences of eigenvalues: equal ones, as in the identity matrix, give 0/0.
 
 How it shows
 ------------
-The birth is a linear algebra op (or its derivative); the condition number of its matrix is huge, or two spectral values
-coincide.
+The birth is a linear algebra op (or its derivative); the condition number of its matrix is huge, or two spectral
+values coincide.
 
 Experiment
 ----------
@@ -52,7 +52,9 @@ def assess(inquest: Inquest) -> Assessment:
         return Assessment(0.3, "A linear algebra op is next to the birth.") if followed else NO
     found = matrix(inquest)
     if found is None:
-        return Assessment(0.85, f"{e.here} has no finite result for this matrix.", decisive=("op-guard",), expects={"op-guard": True})
+        return Assessment(
+            0.85, f"{e.here} has no finite result for this matrix.", decisive=("op-guard",), expects={"op-guard": True}
+        )
     repeated = found.gap < 1e-6
     what = (
         f"two spectral values coincide (gap {number(found.gap)} of the largest)" if repeated and e.node is not None
@@ -61,7 +63,13 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         0.92,
         f"{e.here} works on a {found.size}x{found.size} matrix: {what}.",
-        (saw("condition number and smallest gap", f"{number(found.condition)}, {number(found.gap)}", "inverse or derivative does not exist"),),
+        (
+            saw(
+                "condition number and smallest gap",
+                f"{number(found.condition)}, {number(found.gap)}",
+                "inverse or derivative does not exist",
+            ),
+        ),
         decisive=("op-guard",),
         expects={"op-guard": True, "clip": False},
     )

@@ -2,8 +2,8 @@
 
 What happens
 ------------
-A sample is empty, shorter than expected or padded completely: its length is 0, its mask hides everything, its target is
-longer than its input (CTC has no alignment then, the loss is Inf).
+A sample is empty, shorter than expected or padded completely: its length is 0, its mask hides everything, its
+target is longer than its input (CTC has no alignment then, the loss is Inf).
 
 How it shows
 ------------
@@ -59,7 +59,12 @@ def assess(inquest: Inquest) -> Assessment:
     counted = divisor_count(inquest)
     if how in ("singular", "overflow"):
         return Assessment(0.12, "Padding may be involved.") if _WORDS.search(birth.source or "") else NO
-    telling = bool(_WORDS.search(birth.source or "")) or counted is not None and counted.is_count or how in ("masked", "all-ignored")
+    telling = (
+        bool(_WORDS.search(birth.source or ""))
+        or counted is not None
+        and counted.is_count
+        or how in ("masked", "all-ignored")
+    )
     few = f", in sample {', '.join(map(str, birth.rows[:4]))} of the batch" if birth.rows else ""
     return Assessment(
         0.55 if telling else 0.35,

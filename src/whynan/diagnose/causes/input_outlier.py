@@ -2,8 +2,9 @@
 
 What happens
 ------------
-A batch holds a finite value that is far outside of everything seen before (a glitch, a wrong unit, a fill value such as
-1e36). Products and squares of it leave the range of the number format: float32 squares overflow from 1.8e19 on.
+A batch holds a finite value that is far outside of everything seen before (a glitch, a wrong unit, a fill value
+such as 1e36). Products and squares of it leave the range of the number format: float32 squares overflow from 1.8e19
+on.
 
 How it shows
 ------------
@@ -45,7 +46,11 @@ EXTREME = 1e3  # times the usual largest value; z > 1e3 in MEASUREMENTS 3.2
 def assess(inquest: Inquest) -> Assessment:
     found = batches(inquest)
     how = mechanism(inquest)
-    if found is None or found.outlier is None or how not in ("overflow", "exp", "cast", "div-tiny", "derivative-overflow"):
+    if (
+        found is None
+        or found.outlier is None
+        or how not in ("overflow", "exp", "cast", "div-tiny", "derivative-overflow")
+    ):
         return NO
     o = found.outlier
     if o.ratio < 10 or o.z < 10:
@@ -57,7 +62,13 @@ def assess(inquest: Inquest) -> Assessment:
         0.9 if strong else 0.5,
         f"`{o.tensor}` holds {number(o.value)} ({where}) where the {found.compared} batches before had at most about "
         f"{number(o.usual)}: {number(o.ratio)} times more{z}.",
-        (saw("largest value of this batch against earlier batches", f"{number(o.ratio)} times", "an outlier of this batch alone"),),
+        (
+            saw(
+                "largest value of this batch against earlier batches",
+                f"{number(o.ratio)} times",
+                "an outlier of this batch alone",
+            ),
+        ),
         decisive=("winsorise", "drop-batch"),
         expects={"winsorise": True, "drop-batch": True, "lr/10": False, "clip": False, "reinit": False},
     )

@@ -3,13 +3,13 @@
 What happens
 ------------
 A softmax or sigmoid gives a probability so small that it is stored as 0 (a logit gap above 104 in float32, 17 in
-float16), or so close to 1 that 1 - p is 0 (a logit above 16.6). The logarithm behind it is -inf, although the true value
-is an ordinary number such as -120.
+float16), or so close to 1 that 1 - p is 0 (a logit above 16.6). The logarithm behind it is -inf, although the true
+value is an ordinary number such as -120.
 
 How it shows
 ------------
-The birth is a logarithm of exactly 0, and the ops that produced its argument (softmax, sigmoid, exp, a subtraction from
-1) give a number above 0 when computed again in float64.
+The birth is a logarithm of exactly 0, and the ops that produced its argument (softmax, sigmoid, exp, a subtraction
+from 1) give a number above 0 when computed again in float64.
 
 Experiment
 ----------
@@ -34,7 +34,7 @@ from whynan.diagnose.assessment import NO, Assessment, saw
 from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.measurements.event import event
 from whynan.diagnose.measurements.mechanism import mechanism
-from whynan.diagnose.measurements.shadow import shadow64
+from whynan.diagnose.measurements.shadow import shadow32, shadow64
 from whynan.diagnose.words import number
 
 NAME = "log-of-underflow"
@@ -55,10 +55,17 @@ def assess(inquest: Inquest) -> Assessment:
     argument = next((o for o in shadow.given if not o.integer and o.small), None)
     small = number(argument.small) if argument is not None and shadow.finite else None
     true = f"; in float64 it is {small}" if small else "; even in float64 it underflows"
+    wider = shadow32(inquest)
     return Assessment(
-        0.95,
+        0.6 if wider is not None and wider.finite else 0.95,  # half precision is to blame then
         f"{e.here} takes the logarithm of 0, the result{made} that underflowed{true}.",
-        (saw("the producing ops again in float64", small or "0", "the zero is an underflow; work on the logits instead"),),
+        (
+            saw(
+                "the producing ops again in float64",
+                small or "0",
+                "the zero is an underflow; work on the logits instead",
+            ),
+        ),
         decisive=("op-guard",),
         expects={"op-guard": True, "clip": False},
     )

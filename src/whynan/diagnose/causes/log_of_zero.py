@@ -12,7 +12,8 @@ again in float64 the zero stays.
 
 Experiment
 ----------
-With the argument kept above zero at that line only, the same iterations are finite. A lower learning rate only delays.
+With the argument kept above zero at that line only, the same iterations are finite. A lower learning rate only
+delays.
 
 Remedies
 --------
@@ -45,9 +46,15 @@ def assess(inquest: Inquest) -> Assessment:
         return NO
     given = operands(inquest)
     if how == "pole":
-        return Assessment(0.5, f"{e.here} is at a pole, where it is infinite.", decisive=("op-guard",), expects={"op-guard": True})
+        return Assessment(
+            0.5, f"{e.here} is at a pole, where it is infinite.", decisive=("op-guard",), expects={"op-guard": True}
+        )
     if how == "singular" and e.node in ("log", "log2", "log10", "xlogy", "specialentr"):
-        return Assessment(0.5, f"The argument of {e.here} is 0 or next to it: the derivative 1/x is infinite.", expects={"op-guard": True})
+        return Assessment(
+            0.5,
+            f"The argument of {e.here} is 0 or next to it: the derivative 1/x is infinite.",
+            expects={"op-guard": True},
+        )
     if how == "placed" and e.base.startswith(("nll_loss", "cross_entropy", "kl_div")):
         return Assessment(0.4, "The target class has probability 0: its logit is -inf.")
     if how != "log-zero":
@@ -58,7 +65,13 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         0.9,
         f"{e.here} takes the logarithm of {edge}{zeros}.",
-        (saw("argument of the logarithm", f"{edge}{zeros}" + (f", elsewhere up to {number(x.absmax)}" if x is not None and x.absmax else ""), "log(0) = -inf in every precision"),),
+        (
+            saw(
+                "argument of the logarithm",
+                f"{edge}{zeros}" + (f", elsewhere up to {number(x.absmax)}" if x is not None and x.absmax else ""),
+                "log(0) = -inf in every precision",
+            ),
+        ),
         decisive=("op-guard",),
         expects={"op-guard": True, "drop-batch": True, "clip": False},
     )

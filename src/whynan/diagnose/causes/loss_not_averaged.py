@@ -2,12 +2,13 @@
 
 What happens
 ------------
-The losses of several micro-batches, or of all elements, are added up and not divided by their number. The gradient is n
-times larger than that of a mean, and a learning rate that was right for the mean is n times too high.
+The losses of several micro-batches, or of all elements, are added up and not divided by their number. The gradient
+is n times larger than that of a mean, and a learning rate that was right for the mean is n times too high.
 
 How it shows
 ------------
-Loss and gradients grow geometrically, the step is taken every n-th iteration (or the loss is a sum), and nothing divides.
+Loss and gradients grow geometrically, the step is taken every n-th iteration (or the loss is a sum), and nothing
+divides.
 
 Experiment
 ----------
@@ -54,7 +55,8 @@ def assess(inquest: Inquest) -> Assessment:
     what = "the losses of several micro-batches" if code.conditional else "a loss that is a sum"
     return Assessment(
         0.6 if code.conditional else 0.35,
-        f"Gradients of {what} are added up without a division; {series.name} grew {number(series.factor)} times per step.",
+        f"Gradients of {what} are added up without a division; {series.name} grew {number(series.factor)} times "
+        "per step.",
         (saw("source of the training loop", what, "the effective learning rate is that many times larger"),),
         decisive=(),
         expects={"lr/10": True, "clip": True, "drop-batch": False},

@@ -3,13 +3,13 @@
 What happens
 ------------
 For float16 the loss is multiplied before backward (65536 by default) so that small gradients do not vanish. A fixed
-scale, or one that only grows, drives the gradients beyond 65504; a float16 loss above 1 overflows in the multiplication
-itself.
+scale, or one that only grows, drives the gradients beyond 65504; a float16 loss above 1 overflows in the
+multiplication itself.
 
 How it shows
 ------------
-Forward is finite. The birth is in the backward pass (or in the product of loss and scale) in float16, and the loss was
-multiplied by a large power of two.
+Forward is finite. The birth is in the backward pass (or in the product of loss and scale) in float16, and the loss
+was multiplied by a large power of two.
 
 Experiment
 ----------
@@ -54,7 +54,13 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         0.93 if own_product else 0.9,
         f"The loss is scaled by {number(found.factor)} ({found.by}); {what} exceeds 65504, the largest float16.",
-        (saw("loss scale at the failing step", number(found.factor), "forward is finite, only the scaled numbers overflow"),),
+        (
+            saw(
+                "loss scale at the failing step",
+                number(found.factor),
+                "forward is finite, only the scaled numbers overflow",
+            ),
+        ),
         decisive=("float32",),
         expects={"float32": True, "clip": False, "lr/10": False},
     )

@@ -2,8 +2,8 @@
 
 What happens
 ------------
-A number that protects from zero is itself zero: 1e-8 rounds to 0 in float16 (its smallest number is 6e-8), and so does a
-small probability. The logarithm or the division behind it then sees an exact zero.
+A number that protects from zero is itself zero: 1e-8 rounds to 0 in float16 (its smallest number is 6e-8), and so
+does a small probability. The logarithm or the division behind it then sees an exact zero.
 
 How it shows
 ------------
@@ -54,7 +54,13 @@ def assess(inquest: Inquest) -> Assessment:
         0.93,
         f"The operand of {e.here} is 0 in {e.dtype if e.low_precision else 'half precision'} and {small} in float32: "
         "it underflowed.",
-        (saw("the producing ops again in float32", f"smallest operand {small}, result finite", "the zero is a rounding, not the mathematics"),),
+        (
+            saw(
+                "the producing ops again in float32",
+                f"smallest operand {small}, result finite",
+                "the zero is a rounding, not the mathematics",
+            ),
+        ),
         decisive=("float32",),
         expects={"float32": True, "op-guard": True, "lr/10": False, "clip": False},
     )

@@ -2,13 +2,13 @@
 
 What happens
 ------------
-Without `zero_grad` every backward adds to the gradients of all steps before. The update grows with the number of steps
-until training diverges.
+Without `zero_grad` every backward adds to the gradients of all steps before. The update grows with the number of
+steps until training diverges.
 
 How it shows
 ------------
-Gradients are there and not zero at the beginning of iterations, no call in the source clears them, and the gradient norm
-rises steadily.
+Gradients are there and not zero at the beginning of iterations, no call in the source clears them, and the gradient
+norm rises steadily.
 
 Experiment
 ----------
@@ -16,8 +16,8 @@ The same iterations with gradients cleared after each step are finite.
 
 Remedies
 --------
-`optimizer.zero_grad()` before backward. When accumulation is meant: step and clear every n-th iteration, and divide the
-loss by n.
+`optimizer.zero_grad()` before backward. When accumulation is meant: step and clear every n-th iteration, and divide
+the loss by n.
 
 Example
 -------
@@ -64,9 +64,15 @@ def assess(inquest: Inquest) -> Assessment:
     grad = across.grad if across is not None else None
     size = f"; the gradient norm grew from {number(grad.first)} to {number(grad.last)}" if grad is not None else ""
     return Assessment(
-        0.93 if kept is not None and kept.kept else 0.6,
+        0.94 if kept is not None and kept.kept else 0.85,
         f"Nothing in the program clears the gradients: each step adds to all before{size}.",
-        (saw("gradients at the start of iterations", f"not zero in {kept.kept if kept else '?'} of {kept.seen if kept else '?'}", "they accumulate over the whole run"),),
+        (
+            saw(
+                "gradients at the start of iterations",
+                f"not zero in {kept.kept if kept else '?'} of {kept.seen if kept else '?'}",
+                "they accumulate over the whole run",
+            ),
+        ),
         decisive=("zero-grad",),
         expects={"zero-grad": True, "lr/10": True, "clip": True},
     )

@@ -2,7 +2,8 @@
 
 What happens
 ------------
-A penalty is subtracted instead of added, or `weight_decay` is negative: weights grow by a constant factor in every step.
+A penalty is subtracted instead of added, or `weight_decay` is negative: weights grow by a constant factor in every
+step.
 
 How it shows
 ------------
@@ -48,7 +49,9 @@ def assess(inquest: Inquest) -> Assessment:
     size = f"; the parameter norm grew from {number(param.first)} to {number(param.last)}" if param is not None else ""
     return Assessment(
         0.92 if grew else 0.5,
-        f"The {problem.words[0].lower()}{problem.words[1:]}{size}." if not problem.words.startswith("weight") else f"{problem.words}{size}.",
+        f"The {problem.words[0].lower()}{problem.words[1:]}{size}."
+        if not problem.words.startswith("weight")
+        else f"{problem.words}{size}.",
         (saw("weight_decay", f"{problem.value:g}", "every step multiplies the weights by more than one"),),
         decisive=("weight-decay",),
         expects={"weight-decay": True, "clip": False, "drop-batch": False},

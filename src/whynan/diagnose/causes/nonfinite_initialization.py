@@ -2,14 +2,14 @@
 
 What happens
 ------------
-A parameter, a buffer or a constant table is computed at construction, and one of its entries is NaN or Inf: a logarithm
-of zero, a quantile at 0 or 1, a division by a class count of zero. Training starts and may look healthy for a while, until
-the entry is read.
+A parameter, a buffer or a constant table is computed at construction, and one of its entries is NaN or Inf: a
+logarithm of zero, a quantile at 0 or 1, a division by a class count of zero. Training starts and may look healthy
+for a while, until the entry is read.
 
 How it shows
 ------------
-The tensor is non-finite before step 0. The symptom may come many steps later: a class weight of Inf does nothing until
-the first sample of that class arrives.
+The tensor is non-finite before step 0. The symptom may come many steps later: a class weight of Inf does nothing
+until the first sample of that class arrives.
 
 Experiment
 ----------
@@ -51,7 +51,13 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         0.6 if made else 0.85,
         f"The {kind} `{name}` holds {count(bad, 'non-finite value')} before the first step.",
-        (saw(f"`{name}` before step 0", count(bad, "non-finite value"), "it was computed wrong, training did not spoil it"),),
+        (
+            saw(
+                f"`{name}` before step 0",
+                count(bad, "non-finite value"),
+                "it was computed wrong, training did not spoil it",
+            ),
+        ),
         decisive=("mend-state",),
         expects={"mend-state": True, "lr/10": False, "clip": False},
     )

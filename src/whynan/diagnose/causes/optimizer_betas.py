@@ -2,8 +2,9 @@
 
 What happens
 ------------
-Adam corrects its averages by 1 - beta ** step. A schedule that raises beta to 1 makes the correction 0, and the update is
-divided by it. In a centered RMSprop, E[g^2] - E[g]^2 rounds to a negative number when the gradient hardly changes.
+Adam corrects its averages by 1 - beta ** step. A schedule that raises beta to 1 makes the correction 0, and the
+update is divided by it. In a centered RMSprop, E[g^2] - E[g]^2 rounds to a negative number when the gradient hardly
+changes.
 
 How it shows
 ------------

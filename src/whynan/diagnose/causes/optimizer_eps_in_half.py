@@ -2,8 +2,8 @@
 
 What happens
 ------------
-Adam divides by sqrt(v) + eps in the precision of its parameters. The default eps of 1e-8 is 0 in float16, and the square
-of a small gradient is 0 as well: 0/0 = NaN where the gradient is zero, Inf where it is small.
+Adam divides by sqrt(v) + eps in the precision of its parameters. The default eps of 1e-8 is 0 in float16, and the
+square of a small gradient is 0 as well: 0/0 = NaN where the gradient is zero, Inf where it is small.
 
 How it shows
 ------------
@@ -43,7 +43,12 @@ REMEDIES = ("raise-optimizer-eps", "full-precision", "bfloat16", "change-optimiz
 
 def assess(inquest: Inquest) -> Assessment:
     e, settings = event(inquest), optimizers(inquest)
-    if e is None or e.phase != "optimizer" or settings is None or mechanism(inquest) not in ("div-zero", "div-tiny", "overflow"):
+    if (
+        e is None
+        or e.phase != "optimizer"
+        or settings is None
+        or mechanism(inquest) not in ("div-zero", "div-tiny", "overflow")
+    ):
         return NO
     problem = settings.find("eps-rounds")
     if problem is None and not e.low_precision:

@@ -2,8 +2,8 @@
 
 What happens
 ------------
-Adam, RMSprop, Adagrad and their kin divide by the root of a running mean of squared gradients. With eps = 0 a parameter
-whose gradient is exactly 0 (an unused row, a dead unit) gets 0/0 = NaN.
+Adam, RMSprop, Adagrad and their kin divide by the root of a running mean of squared gradients. With eps = 0 a
+parameter whose gradient is exactly 0 (an unused row, a dead unit) gets 0/0 = NaN.
 
 How it shows
 ------------

@@ -2,8 +2,8 @@
 
 What happens
 ------------
-Mathematically the argument is inside the domain and touches its edge: a cosine of parallel vectors, a variance computed
-as E[x^2] - E[x]^2. Rounding makes it 1.0000001 or -1e-9, and acos or sqrt give NaN.
+Mathematically the argument is inside the domain and touches its edge: a cosine of parallel vectors, a variance
+computed as E[x^2] - E[x]^2. Rounding makes it 1.0000001 or -1e-9, and acos or sqrt give NaN.
 
 How it shows
 ------------
@@ -48,7 +48,8 @@ def assess(inquest: Inquest) -> Assessment:
     here, there = given.argument(), next((o for o in shadow.given if not o.integer), None)
     return Assessment(
         0.93,
-        f"{e.here} gets {number(here.low if here else None)} to {number(here.high if here else None)} where float64 gives "
+        f"{e.here} gets {number(here.low if here else None)} to {number(here.high if here else None)} where "
+        "float64 gives "
         f"{number(there.low if there else None)} to {number(there.high if there else None)}: rounding left the domain.",
         (saw("the producing ops again in float64", "inside the domain", "a rounding error, not the data"),),
         decisive=("op-guard",),

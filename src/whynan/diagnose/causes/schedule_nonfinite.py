@@ -60,7 +60,13 @@ def assess(inquest: Inquest) -> Assessment:
         return Assessment(
             0.88,
             f"The optimizer was given {e.nonfinite_scalar[0]}={e.nonfinite_scalar[1]} by the program.",
-            (saw("Python number in the update", str(e.nonfinite_scalar[1]), "a setting of the optimizer is not finite"),),
+            (
+                saw(
+                    "Python number in the update",
+                    str(e.nonfinite_scalar[1]),
+                    "a setting of the optimizer is not finite",
+                ),
+            ),
             decisive=("finite-lr",),
             expects={"clip": False},
         )

@@ -2,8 +2,8 @@
 
 What happens
 ------------
-A function is finite where its derivative is not: sqrt at 0, a power below 1 at 0, acos and acosh at 1, xlogy at (0, 0).
-Backward computes 1/0 there, or 0/0.
+A function is finite where its derivative is not: sqrt at 0, a power below 1 at 0, acos and acosh at 1, xlogy at (0,
+0). Backward computes 1/0 there, or 0/0.
 
 How it shows
 ------------
@@ -47,7 +47,9 @@ def assess(inquest: Inquest) -> Assessment:
     if e is None:
         return NO
     if how == "linalg" and e.node is not None:
-        return Assessment(0.6, f"The derivative of {e.here} does not exist for this matrix.", expects={"op-guard": True})
+        return Assessment(
+            0.6, f"The derivative of {e.here} does not exist for this matrix.", expects={"op-guard": True}
+        )
     if how == "derivative-overflow":
         return Assessment(0.55, f"The derivative of {e.here} is infinite in {e.dtype}.", expects={"op-guard": True})
     if how != "singular":
@@ -61,7 +63,13 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         0.9,
         f"The forward pass is finite, but the derivative of {e.here}{at}{many}{came}.",
-        (saw("argument in the forward pass", number(value) if value is not None else "at the edge", "finite value, infinite slope"),),
+        (
+            saw(
+                "argument in the forward pass",
+                number(value) if value is not None else "at the edge",
+                "finite value, infinite slope",
+            ),
+        ),
         decisive=("op-guard",),
         expects={"op-guard": True, "clip": False, "lr/10": False},
     )

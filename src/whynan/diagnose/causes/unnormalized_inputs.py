@@ -12,7 +12,8 @@ magnitude.
 
 Experiment
 ----------
-With every column standardised the run is finite. Another batch fails too. A tenth of the learning rate only delays it.
+With every column standardised the run is finite. Another batch fails too. A tenth of the learning rate only delays
+it.
 
 Remedies
 --------
@@ -68,7 +69,13 @@ def assess(inquest: Inquest) -> Assessment:
         max(0.0, min(score, 0.9)),
         f"All batches are extreme: `{found.scale_of or 'the input'}` goes up to {number(found.scale)}{spread}, "
         f"and it fails at step {birth.step}.",
-        (saw("scale of the data", f"up to {number(found.scale)} in every batch", "products and squares of it leave the range"),),
+        (
+            saw(
+                "scale of the data",
+                f"up to {number(found.scale)} in every batch",
+                "products and squares of it leave the range",
+            ),
+        ),
         decisive=("standardise",),
         expects={"standardise": True, "drop-batch": False, "winsorise": False, "reinit": False},
     )

@@ -2,14 +2,15 @@
 
 What happens
 ------------
-`torch.where(x > 0, torch.sqrt(x), 0)` computes both branches. The forward value is right; backward sends a gradient of 0
-into the branch that was not chosen, and 0 times its infinite derivative is NaN. The same happens with `masked_fill`,
-`clamp` and multiplication by a mask after the op, and `nan_to_num` hides only the value.
+`torch.where(x > 0, torch.sqrt(x), 0)` computes both branches. The forward value is right; backward sends a gradient
+of 0 into the branch that was not chosen, and 0 times its infinite derivative is NaN. The same happens with
+`masked_fill`, `clamp` and multiplication by a mask after the op, and `nan_to_num` hides only the value.
 
 How it shows
 ------------
-The gradient that arrives at the singular op is exactly 0 at the bad elements, and a where, a mask or a clamp follows the
-op in the forward pass; or a NaN made in the forward pass never reaches the loss and comes back as a NaN gradient.
+The gradient that arrives at the singular op is exactly 0 at the bad elements, and a where, a mask or a clamp
+follows the op in the forward pass; or a NaN made in the forward pass never reaches the loss and comes back as a NaN
+gradient.
 
 Experiment
 ----------
@@ -55,16 +56,35 @@ def assess(inquest: Inquest) -> Assessment:
             return NO
         return Assessment(
             0.94,
-            f"A gradient of 0 from `{choice.op}` (line {choice.line}) meets the infinite derivative of {e.here}: 0 * inf = NaN.",
-            (saw("gradient arriving at the bad elements", "exactly 0", "the forward pass did not choose them, backward cannot know"),),
+            f"A gradient of 0 from `{choice.op}` (line {choice.line}) meets the infinite derivative of "
+            f"{e.here}: 0 * inf = NaN.",
+            (
+                saw(
+                    "gradient arriving at the bad elements",
+                    "exactly 0",
+                    "the forward pass did not choose them, backward cannot know",
+                ),
+            ),
             decisive=("op-guard",),
             expects={"op-guard": True, "clip": False},
         )
-    if e.phase == "forward" and choice is not None and choice.absorbed and how in ("domain", "log-zero", "div-zero", "exp", "overflow", "div-tiny"):
+    if (
+        e.phase == "forward"
+        and choice is not None
+        and choice.absorbed
+        and how in ("domain", "log-zero", "div-zero", "exp", "overflow", "div-tiny")
+    ):
         return Assessment(
-            0.8 if how == "domain" else 0.6,
-            f"{e.here} is bad only where `{choice.op}` (line {choice.line}) does not choose it; the loss is finite and the gradient is NaN.",
-            (saw("the bad value in the forward pass", f"absorbed by {choice.op}", "it comes back in backward as 0 * inf or 0 * NaN"),),
+            0.8 if how == "domain" else 0.42,
+            f"{e.here} is bad only where `{choice.op}` (line {choice.line}) does not choose it; the loss is "
+            "finite and the gradient is NaN.",
+            (
+                saw(
+                    "the bad value in the forward pass",
+                    f"absorbed by {choice.op}",
+                    "it comes back in backward as 0 * inf or 0 * NaN",
+                ),
+            ),
             decisive=("op-guard",),
             expects={"op-guard": True, "clip": False},
         )

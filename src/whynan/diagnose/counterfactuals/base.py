@@ -116,7 +116,10 @@ def clip(parameters: list[torch.Tensor], limit: float = 1.0) -> None:
     if not grads:
         return
     with torch.no_grad():
-        norm = sum(float(g.double().norm()) ** 2 if g.layout is torch.strided else float(g.norm()) ** 2 for g in grads) ** 0.5
+        norm = (
+            sum(float(g.double().norm()) ** 2 if g.layout is torch.strided else float(g.norm()) ** 2 for g in grads)
+            ** 0.5
+        )
         if limit < norm < float("inf"):
             for g in grads:
                 g.mul_(limit / norm)

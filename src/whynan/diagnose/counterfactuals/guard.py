@@ -88,7 +88,9 @@ def _not_empty(func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
     if isinstance(x, Tensor) and x.numel() == 0:
         return x.sum()
     if name.startswith(("std", "var")):
-        return func(x, *[a for a in args[1:] if not isinstance(a, bool)], **{**_without(kwargs, "unbiased"), "correction": 0})
+        return func(
+            x, *[a for a in args[1:] if not isinstance(a, bool)], **{**_without(kwargs, "unbiased"), "correction": 0}
+        )
     return func(*args, **kwargs)
 
 
@@ -123,30 +125,35 @@ def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
     return {k: v for k, v in kwargs.items() if k != name}
 
 
-_DIV = "div div_ true_divide divide __truediv__ __rtruediv__ __itruediv__ __rdiv__ __div__ reciprocal remainder fmod addcdiv __mod__"
+_DIV = "div div_ true_divide divide __truediv__ __rtruediv__ __itruediv__ __rdiv__ __div__ reciprocal remainder "
+"fmod addcdiv __mod__"
 _POW = "pow pow_ __pow__ __rpow__ __ipow__ float_power square"
-# op or derivative -> (names in the Python interface, guard)
+_CLOSED = "acos asin atanh erfinv arccos arcsin arctanh"
+_EXP = "exp exp2 expm1 sinh cosh exp_ poisson_nll_loss"
+_DIVS = ("div", "reciprocal", "remainder", "fmod", "addcdiv", "true_divide", "floor_divide")
+_MEANS = ("mean", "std", "var", "median", "nanmean", "std_mean", "var_mean")
 FAMILIES: dict[str, tuple[str, Guarded]] = {
     **dict.fromkeys(("log", "log2", "log10", "special_entr"), ("log log2 log10 log_ entr", _floor())),
     "log1p": ("log1p", _floor(-1 + 1e-6)),
-    **dict.fromkeys(("xlogy", "special_xlog1py"), ("xlogy xlog1py entr", _floor(at=1))),
+    **dict.fromkeys(("xlogy", "special_xlog1py"), ("xlogy xlog1py kl_div", _floor(at=1))),
     **dict.fromkeys(("sqrt", "rsqrt"), ("sqrt rsqrt sqrt_ rsqrt_", _floor())),
     "pow": (_POW, _floor()),
     "hypot": ("hypot", _floor()),
-    **dict.fromkeys(("logit",), ("logit", _between(0.0, 1.0))),
-    **dict.fromkeys(("acos", "asin", "atanh", "erfinv"), ("acos asin atanh erfinv arccos arcsin arctanh", _between(-1.0, 1.0))),
+    "logit": ("logit", _between(0.0, 1.0)),
+    **dict.fromkeys(("acos", "asin", "atanh", "erfinv"), (_CLOSED, _between(-1.0, 1.0))),
     "special_ndtri": ("ndtri", _between(0.0, 1.0)),
     "acosh": ("acosh arccosh", _floor(1 + 1e-6)),
-    **dict.fromkeys(("div", "reciprocal", "remainder", "fmod", "addcdiv", "true_divide", "floor_divide"), (_DIV, _divisor)),
-    **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), ("exp exp2 expm1 sinh cosh exp_", _ceiling)),
-    **dict.fromkeys(
-        ("mean", "std", "var", "median", "nanmean", "std_mean", "var_mean"), ("mean std var median nanmean", _not_empty)
-    ),
+    **dict.fromkeys(_DIVS, (_DIV, _divisor)),
+    **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), (_EXP, _ceiling)),
+    **dict.fromkeys(_MEANS, ("mean std var median nanmean", _not_empty)),
     **dict.fromkeys(("nll_loss_forward", "nll_loss2d_forward"), ("cross_entropy nll_loss", _some_target)),
     "_ctc_loss": ("ctc_loss", _aligned),
-}  # fmt: skip
-_LINALG = ("inv inverse svd eigh eig cholesky cholesky_ex inv_ex solve solve_ex slogdet logdet det qr pinv lstsq "
-           "linalg_svd linalg_eigh linalg_inv linalg_solve linalg_cholesky linalg_slogdet linalg_qr")  # fmt: skip
+}
+"""Op or derivative -> (names in the Python interface, guard)."""
+_LINALG = (
+    "inv inverse svd eigh eig cholesky cholesky_ex inv_ex solve solve_ex slogdet logdet det qr pinv lstsq "
+    "linalg_svd linalg_eigh linalg_inv linalg_solve linalg_cholesky linalg_slogdet linalg_qr"
+)
 _SOFTMAX = ("_softmax", "_log_softmax")
 
 
@@ -167,13 +174,18 @@ def family(inquest: Inquest) -> tuple[frozenset[str], Guarded] | None:
 class FunctionGuard(TorchFunctionMode):
     """Guards calls of certain functions from certain lines of one file."""
 
-    def __init__(self, names: frozenset[str], guard: Guarded, file: str, lines: tuple[int, int]) -> None:
+    def __init__(self, names: frozenset[str], guard: Guarded, places: frozenset[tuple[str, int]]) -> None:
         super().__init__()
-        self.names, self.guard, self.file, self.lines = names, guard, file, lines
+        self.names, self.guard, self.places = names, guard, places
+        self.files = {file for file, _ in places}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "").removeprefix("linalg_") if "linalg" in str(func) else getattr(func, "__name__", "")
+        name = (
+            getattr(func, "__name__", "").removeprefix("linalg_")
+            if "linalg" in str(func)
+            else getattr(func, "__name__", "")
+        )
         if (name in self.names or getattr(func, "__name__", "") in self.names) and self._here():
             if func.__name__.endswith("_") and not func.__name__.endswith("__"):
                 return func(*args, **kwargs)  # in place: a guarded copy would not be the user's tensor
@@ -182,9 +194,9 @@ class FunctionGuard(TorchFunctionMode):
 
     def _here(self) -> bool:
         frame: Any = sys._getframe(2)
-        while frame is not None and frame.f_code.co_filename != self.file:
+        while frame is not None and frame.f_code.co_filename not in self.files:
             frame = frame.f_back
-        return frame is not None and self.lines[0] <= frame.f_lineno <= self.lines[1]
+        return frame is not None and (frame.f_code.co_filename, frame.f_lineno) in self.places
 
 
 class SoftmaxGuard(TorchDispatchMode):
@@ -197,6 +209,23 @@ class SoftmaxGuard(TorchDispatchMode):
                 masked = (x == float("-inf")).all(dim, keepdim=True)
                 args = (torch.where(masked, torch.zeros((), dtype=x.dtype, device=x.device), x), *args[1:])
         return func(*args, **(kwargs or {}))
+
+
+def places_of(inquest: Inquest) -> frozenset[tuple[str, int]]:
+    """(file, line) of the birth, and of the births of the same op that reach the symptom on other ways."""
+    birth, record, finding = inquest.birth, inquest.record, inquest.finding
+    assert birth is not None and birth.file is not None and birth.line is not None
+    found = {(birth.file, n) for n in range(birth.line, (birth.end_line or birth.line) + 1)}
+    for other in finding.others if finding is not None else ():
+        if (
+            record is not None
+            and (other.plan.base, other.node) == (record.plan.base, record.node)
+            and other.site is not None
+        ):
+            found |= {
+                (other.site.file, n) for n in range(other.site.line, (other.site.end_line or other.site.line) + 1)
+            }
+    return frozenset(found)
 
 
 def _can_guard(inquest: Inquest) -> bool:
@@ -213,8 +242,7 @@ def guarded_op(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
     def around(index: int) -> Any:
         mode: Any = SoftmaxGuard()
         if found is not None:
-            assert birth.file is not None and birth.line is not None
-            mode = FunctionGuard(*found, birth.file, (birth.line, birth.end_line or birth.line))
+            mode = FunctionGuard(*found, places_of(inquest))
         with eager(), mode:
             yield
 

@@ -53,7 +53,9 @@ def has_predecessor(inquest: Inquest) -> bool:
     return inquest.recorder is not None and inquest.recorder.taped(failing(inquest) - 1) is not None
 
 
-@experiment("drop-batch", "with the batch of the iteration before in the place of the failing one", applies=has_predecessor)
+@experiment(
+    "drop-batch", "with the batch of the iteration before in the place of the failing one", applies=has_predecessor
+)
 def previous_batch(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
     """Item, `next()` values and random state of the iteration before: also for batches that are drawn in the body."""
     recorder, at = inquest.recorder, failing(inquest)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from whynan.diagnose.inquest import Inquest
 from whynan.tensors.many import is_finite
 from whynan.watch.attempts import Attempt, Outcome
 
 LOSS_FACTOR = 10.0  # a "healthy" loss may be ten times the usual one: float64 "cured" a divergence at 7e88 times
+MENDED_FACTOR = 100.0  # where one value was mended, the loss term that was infinite is merely large
+MENDING = frozenset({"op-guard", "impute", "mend-state", "float32"})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`passed`: nothing non-finite and a healthy loss. `finite` alone is not enough. `steps` iterations beyond the failure."""
+    """`passed`: nothing non-finite and a healthy loss. `finite` alone is not enough. `steps` iterations beyond "
+    "the failure."""
 
     experiment: str
     title: str
@@ -36,7 +40,11 @@ def usual_loss(inquest: Inquest) -> tuple[float, float] | None:
     if not early:
         return None
     middle = median(early)
-    return middle, max(abs(middle), max(early) - min(early) if len(early) < 4 else median(abs(v - middle) for v in early))
+    if len(losses) < 3:  # too few to know what is usual: only a loss far away from them is called unhealthy
+        return middle, 1e3 * max(1.0, abs(middle))
+    return middle, max(
+        abs(middle), max(early) - min(early) if len(early) < 4 else median(abs(v - middle) for v in early)
+    )
 
 
 def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Outcome) -> Verdict:
@@ -46,8 +54,14 @@ def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Ou
     if outcome.symptom is not None:
         at = attempt.snapshot.index + max(0, outcome.executed - 1)
         later = at - inquest.index
-        when = "at the same iteration" if later == 0 else f"{abs(later)} iterations {'later' if later > 0 else 'earlier'}"
-        return Verdict(name, title, False, False, f"failed again {when}: {outcome.symptom.what} {outcome.symptom.value}", beyond)
+        when = (
+            "at the same iteration" if later == 0 else f"{abs(later)} iterations {'later' if later > 0 else 'earlier'}"
+        )
+        words = f"failed again {when}: {outcome.symptom.what} {outcome.symptom.value}"
+        elsewhere = name == "identical" and later < 0 and _was_finite(inquest, outcome.symptom)
+        return Verdict(
+            name, title, elsewhere, False, words + (", where it had been finite" if elsewhere else ""), beyond
+        )
     if outcome.ended == "exception":
         error = outcome.error
         same = _same_error(inquest, error)
@@ -61,11 +75,24 @@ def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Ou
         return Verdict(name, title, False, True, "the loop was left before the failing iteration", beyond, usable=False)
     loss = median(losses[-max(1, len(losses) // 4) :]) if losses else None
     usual = usual_loss(inquest)
-    if loss is not None and usual is not None and loss > usual[0] + LOSS_FACTOR * usual[1]:
+    if (
+        loss is not None
+        and usual is not None
+        and loss > usual[0] + (MENDED_FACTOR if name in MENDING else LOSS_FACTOR) * usual[1]
+    ):
         words = f"finite, but the loss is {loss:.3g} where it was {usual[0]:.3g}"
         return Verdict(name, title, False, True, words, beyond, loss)
     shown = f", loss {loss:.3g}" if loss is not None else ""
-    return Verdict(name, title, True, True, f"all finite, {max(0, beyond)} iterations beyond the failure{shown}", beyond, loss)
+    return Verdict(
+        name, title, True, True, f"all finite, {max(0, beyond)} iterations beyond the failure{shown}", beyond, loss
+    )
+
+
+def _was_finite(inquest: Inquest, symptom: Any) -> bool:
+    """The control failed in a step whose loss had been finite the first time."""
+    if symptom.what != "loss" or inquest.history is None:
+        return False
+    return any(step == symptom.step and math.isfinite(loss) for _, step, loss in inquest.history.loss)
 
 
 def _same_error(inquest: Inquest, error: BaseException | None) -> bool:

@@ -22,8 +22,10 @@ def lower_rate(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
 
 def _rate_went_bad(inquest: Inquest) -> bool:
     history = inquest.history
-    return has_optimizers(inquest) and history is not None and any(
-        not math.isfinite(v) for _, _, values in history.lr for v in values
+    return (
+        has_optimizers(inquest)
+        and history is not None
+        and any(not math.isfinite(v) for _, _, values in history.lr for v in values)
     )
 
 

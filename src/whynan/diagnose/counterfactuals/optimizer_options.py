@@ -50,7 +50,21 @@ def cleared_gradients(inquest: Inquest, snapshot: Snapshot, until: int) -> Attem
         for optimizer in inquest.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
-    return Attempt(snapshot=snapshot, until=until, around=lambda index: around_steps(inquest, after=after), prepare=prepare)
+    return Attempt(
+        snapshot=snapshot, until=until, around=lambda index: around_steps(inquest, after=after), prepare=prepare
+    )
+
+
+def _maximizes(inquest: Inquest) -> bool:
+    return any(g.get("maximize") for o in inquest.optimizers for g in o.param_groups)
+
+
+@experiment("minimize", "with the optimizer minimising the loss", start="early", applies=_maximizes)
+def minimized(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
+    def change(group: dict[str, Any]) -> None:
+        group["maximize"] = False
+
+    return Attempt(snapshot=snapshot, until=until, around=lambda index: with_options(inquest, change))
 
 
 def _decays_negatively(inquest: Inquest) -> bool:

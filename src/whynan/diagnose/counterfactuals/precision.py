@@ -1,4 +1,4 @@
-"""The same iterations in more precision: autocast off, or everything in float64."""
+"""The same iterations in more precision: autocast off and half tensors widened, or everything in float64."""
 
 from __future__ import annotations
 
@@ -8,13 +8,54 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from whynan.diagnose.counterfactuals.base import experiment
-from whynan.diagnose.counterfactuals.items import mended
 from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.measurements.parameters import parameters_of
+from whynan.replay.eager import eager
 from whynan.watch.attempts import Attempt
 from whynan.watch.snapshot import Snapshot
+
+HALF = frozenset({torch.float16, torch.bfloat16})
+SINGLE = HALF | {torch.float32}
+
+
+class Widened(TorchFunctionMode):
+    """Every tensor of a narrow dtype that reaches a function is cast, and every request for such a dtype changed."""
+
+    def __init__(self, narrow: frozenset[torch.dtype], wide: torch.dtype) -> None:
+        super().__init__()
+        self.narrow, self.wide = narrow, wide
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in ("half", "bfloat16") or name == "float" and torch.float32 in self.narrow:
+            return args[0].to(self.wide)
+        if name in (
+            "__get__",
+            "__set__",
+            "backward",
+            "register_hook",
+            "requires_grad_",
+            "detach_",
+            "retain_grad",
+            "set_",
+        ):
+            return func(*args, **(kwargs or {}))
+        in_place = name.endswith("_") and not name.endswith("__") or name.startswith("__i") or name == "__setitem__"
+        first = args[:1] if in_place else ()
+        rest = self._wide(args[len(first) :])
+        return func(*first, *rest, **{k: v if k == "out" else self._wide(v) for k, v in (kwargs or {}).items()})
+
+    def _wide(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(self.wide) if value.dtype in self.narrow else value
+        if isinstance(value, torch.dtype):
+            return self.wide if value in self.narrow else value
+        if type(value) in (list, tuple):
+            return type(value)(self._wide(v) for v in value)
+        return value
 
 
 @contextlib.contextmanager
@@ -35,40 +76,33 @@ def without_autocast() -> Iterator[None]:
 
 
 def _is_half(inquest: Inquest) -> bool:
-    half = (torch.float16, torch.bfloat16)
-    return inquest.trace is not None and any(ref.dtype in half for r in inquest.trace.records for ref in r.outputs)
+    return inquest.trace is not None and any(ref.dtype in HALF for r in inquest.trace.records for ref in r.outputs)
 
 
 @experiment("float32", "in float32", applies=_is_half)
 def in_float32(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
-    half = [t for t in _state(inquest) if t.dtype in (torch.float16, torch.bfloat16)]
-
-    def around(index: int) -> contextlib.AbstractContextManager[None]:
-        return without_autocast()
-
-    def widen(place: str, tensor: Tensor) -> Tensor:
-        return tensor.float() if half and tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-    attempt = mended(inquest, snapshot, until, widen)
-    attempt.around = around
-    attempt.prepare = lambda: _convert(inquest, half, torch.float32)
-    return attempt
+    return _widened(inquest, snapshot, until, HALF, torch.float32)
 
 
 @experiment("float64", "in float64", start="early")
 def in_float64(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
-    floats = [t for t in _state(inquest) if t.is_floating_point()]
-    before = torch.get_default_dtype()
-    inquest.cleanup.callback(torch.set_default_dtype, before)
+    inquest.cleanup.callback(torch.set_default_dtype, torch.get_default_dtype())
+    return _widened(inquest, snapshot, until, SINGLE, torch.float64)
 
-    def around(index: int) -> contextlib.AbstractContextManager[None]:
-        torch.set_default_dtype(torch.float64)
-        return without_autocast()
 
-    attempt = mended(inquest, snapshot, until, lambda place, tensor: tensor.double())
-    attempt.around = around
-    attempt.prepare = lambda: _convert(inquest, floats, torch.float64)
-    return attempt
+def _widened(
+    inquest: Inquest, snapshot: Snapshot, until: int, narrow: frozenset[torch.dtype], wide: torch.dtype
+) -> Attempt:
+    state = [t for t in _state(inquest) if t.dtype in narrow]
+
+    @contextlib.contextmanager
+    def around(index: int) -> Iterator[None]:
+        if wide is torch.float64:
+            torch.set_default_dtype(wide)
+        with eager(), without_autocast(), Widened(narrow, wide):
+            yield
+
+    return Attempt(snapshot=snapshot, until=until, around=around, prepare=lambda: _convert(inquest, state, wide))
 
 
 def _state(inquest: Inquest) -> list[Tensor]:

@@ -9,17 +9,22 @@ import torch
 
 from whynan.diagnose.counterfactuals.base import experiment, snapshot_for
 from whynan.diagnose.inquest import Inquest
-from whynan.diagnose.measurements.parameters import parameters_of
+from whynan.diagnose.measurements.parameters import parameters, parameters_of
 from whynan.tensors.many import is_finite
 from whynan.watch.attempts import Attempt
 from whynan.watch.snapshot import Snapshot
 
 
 def _from_the_beginning(inquest: Inquest) -> bool:
-    return snapshot_for(inquest, "first") is not None
+    if snapshot_for(inquest, "first") is None:
+        return False
+    known = parameters(inquest)
+    return bool(inquest.modules) or known is not None and known.wide > 0
 
 
-@experiment("reinit", "with parameters initialised again by PyTorch's own rules", start="first", applies=_from_the_beginning)
+@experiment(
+    "reinit", "with parameters initialised again by PyTorch's own rules", start="first", applies=_from_the_beginning
+)
 def reinitialised(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
     return Attempt(snapshot=snapshot, until=until, prepare=lambda: _draw(inquest))
 

@@ -1,8 +1,8 @@
 """E4: the op of the birth again with the same inputs, in float64 and, for half precision, in float32.
 
 Finite in more precision means that the range or the rounding was the trouble; still non-finite means that the
-mathematics has no answer there (op_conditions.csv: 81 of 88 range cases are finite in float64, 128 of 141 others not).
-"""
+mathematics has no answer there (op_conditions.csv: 81 of 88 range cases are finite in float64, 128 of 141 others
+not)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def _cast(record: OpRecord, dtype: torch.dtype) -> Again | None:
         return None
     cast = value.to(dtype)
     finite = bool(torch.isfinite(cast).all())
-    return Again(str(dtype).removeprefix("torch."), finite, cast.abs().max().item() if finite and cast.numel() else None)
+    return Again(
+        str(dtype).removeprefix("torch."), finite, cast.abs().max().item() if finite and cast.numel() else None
+    )
 
 
 def _judge(inquest: Inquest, record: OpRecord, outputs: list[Tensor], dtype: torch.dtype) -> Again:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from whynan.diagnose.inquest import Inquest, measurement
 
-CHOOSERS = frozenset("where masked_fill masked_fill_ clamp clamp_min clamp_max nan_to_num maximum minimum index".split())
+CHOOSERS = frozenset(
+    "where masked_fill masked_fill_ clamp clamp_min clamp_max nan_to_num maximum minimum index".split()
+)
 FAR = 12  # ops after the singular one
 VIEWS = frozenset("view unsqueeze squeeze expand t transpose permute reshape detach _unsafe_view select slice".split())
 
@@ -48,4 +50,9 @@ def chosen_after(inquest: Inquest) -> Choice | None:
 
 def _is_mask(ref: object) -> bool:
     value = ref.value  # type: ignore[attr-defined]
-    return value is not None and value.numel() > 1 and bool(((value == 0) | (value == 1)).all()) and bool((value == 0).any())
+    return (
+        value is not None
+        and value.numel() > 1
+        and bool(((value == 0) | (value == 1)).all())
+        and bool((value == 0).any())
+    )

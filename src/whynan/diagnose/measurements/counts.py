@@ -50,10 +50,34 @@ def _counting(ref: Any, depth: int) -> str | None:
         return "whole numbers that came with the batch" if not made and _whole_numbers(ref) else None
     record = made[0][0]
     base = record.plan.base
-    if base in ("_to_copy", "clone", "copy_", "lift_fresh", "scalar_tensor", "stack", "cat", "index", "select", "view", "unsqueeze"):
+    if base in (
+        "_to_copy",
+        "clone",
+        "copy_",
+        "lift_fresh",
+        "scalar_tensor",
+        "stack",
+        "cat",
+        "index",
+        "select",
+        "view",
+        "unsqueeze",
+    ):
         inner = record.inputs[0] if record.inputs else None
-        return _counting(inner, depth + 1) if inner is not None else ("a Python number" if _whole_numbers(ref) else None)
-    if base in ("sum", "scatter_add", "scatter_add_", "index_add", "index_add_", "bincount", "count_nonzero", "cumsum", "mean"):
+        return (
+            _counting(inner, depth + 1) if inner is not None else ("a Python number" if _whole_numbers(ref) else None)
+        )
+    if base in (
+        "sum",
+        "scatter_add",
+        "scatter_add_",
+        "index_add",
+        "index_add_",
+        "bincount",
+        "count_nonzero",
+        "cumsum",
+        "mean",
+    ):
         inner = next((r for r in record.inputs if r.name in ("self", "src", "source") and _zero_or_one(r)), None)
         return "the sum of a mask" if inner is not None else None
     return None

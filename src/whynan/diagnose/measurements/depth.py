@@ -1,8 +1,8 @@
 """E8 within the step: how the numbers grew on their way to the birth, along depth or time.
 
 The chain follows the largest input from op to op. A line that occurs many times in it is a recurrence or a stack of
-layers; the factor per occurrence says whether it is the structure that multiplies (exploding gradient, initialization).
-"""
+layers; the factor per occurrence says whether it is the structure that multiplies (exploding gradient,
+initialization)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from whynan.replay.memory import writers
 
 LONGEST = 4000  # ops
 PRODUCTS = frozenset(
-    "mm addmm bmm baddbmm mv dot convolution convolution_backward mkldnn_rnn_layer mkldnn_rnn_layer_backward linear mul "
-    "_scaled_dot_product_flash_attention_for_cpu embedding_dense_backward addcmul".split()
+    "mm addmm bmm baddbmm mv dot convolution convolution_backward mkldnn_rnn_layer "
+    "mkldnn_rnn_layer_backward linear mul _scaled_dot_product_flash_attention_for_cpu "
+    "embedding_dense_backward addcmul".split()
 )
 MATRIX = PRODUCTS - {"mul", "addcmul"}
 
@@ -70,7 +71,9 @@ def depth(inquest: Inquest) -> Depth | None:
         factor=factor,
         repeats=repeats,
         line=place[1],
-        source=on_line[0][0].site.source.strip() if on_line and on_line[0][0].site and on_line[0][0].site.source else None,
+        source=on_line[0][0].site.source.strip()
+        if on_line and on_line[0][0].site and on_line[0][0].site.source
+        else None,
         backward=backward,
     )
 

@@ -1,8 +1,8 @@
 """E8 across steps: did loss, gradients or parameters grow, evenly over many steps or all at once at the end?
 
-A learning rate that is too high multiplies them by about the same factor in every step (10^3 a step in our run, 169 in
-the corpus); a sudden fault leaves them where they were (last gradient norm 0.3 to 1.2 of the median, MEASUREMENTS 3.3).
-"""
+A learning rate that is too high multiplies them by about the same factor in every step (10^3 a step in our run, 169
+in the corpus); a sudden fault leaves them where they were (last gradient norm 0.3 to 1.2 of the median,
+MEASUREMENTS 3.3)."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class Growth:
 
 def is_geometric(s: Series) -> bool:
     # 1000 in all and 1.3 a step: well above what training noise does (in our 7 sudden cases: 0.92 to 1.06 a step)
+    if s.n >= 10 and s.rising > 0.9 and s.total > 10 and s.factor > 1.02:
+        return True  # slow, but step after step
     return s.n >= 3 and s.total > 1e3 and s.factor > 1.3 and s.rising > 0.6
 
 
@@ -66,7 +68,8 @@ def growth(inquest: Inquest) -> Growth | None:
         return None
     born = inquest.birth.step if inquest.birth is not None else inquest.step
     loss = series("the loss", [(s, abs(v)) for _, s, v in history.loss if s <= born])
-    grads, params = {}, {}
+    grads: dict[int, list[tuple[int, float]]] = {}
+    params: dict[int, list[tuple[int, float]]] = {}
     for s, who, norms in history.grad_norms:
         if s <= born:
             grads.setdefault(who, []).append((s, total(norms)))

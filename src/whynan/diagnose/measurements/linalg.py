@@ -9,15 +9,16 @@ import torch
 from whynan.diagnose.inquest import Inquest, measurement
 
 NAMES = frozenset(
-    "cholesky choleskyinverse choleskysolve choleskyex inverse svd eigh eig logdet slogdet det qr pinverse lstsq solve "
-    "triangularsolve lusolve geqrf ormqr".split()
+    "cholesky choleskyinverse choleskysolve choleskyex inverse svd eigh eig logdet slogdet det qr "
+    "pinverse lstsq solve triangularsolve lusolve geqrf ormqr".split()
 )
 NOT = ("norm", "cross", "vander", "matrixexp", "vecdot", "diagonal", "cond")
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Worst of `matrices`: largest over smallest singular value, and the smallest gap of neighbours relative to the largest."""
+    """Worst of `matrices`: largest over smallest singular value, and the smallest gap of neighbours relative "
+    "to the largest."""
 
     size: int
     matrices: int

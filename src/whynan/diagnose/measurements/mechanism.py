@@ -16,18 +16,22 @@ LOGS = frozenset({"log", "log2", "log10", "log1p", "xlogy", "special_xlog1py", "
 POLES = frozenset({"atanh", "erfinv", "special_erfinv", "special_ndtri", "ndtri"})
 ROOTS = frozenset({"sqrt", "acos", "asin", "acosh", "special_entr", "igammac", "igamma"})
 EXPS = frozenset(
-    "exp exp2 expm1 sinh cosh i0 i1 special_i0 special_i1 special_erfcx erfcx linalg_matrix_exp poisson_nll_loss "
-    "soft_margin_loss softplus".split()
+    "exp exp2 expm1 sinh cosh i0 i1 special_i0 special_i1 special_erfcx erfcx linalg_matrix_exp "
+    "poisson_nll_loss soft_margin_loss softplus".split()
 )
 DIVISIONS = frozenset("div true_divide divide reciprocal rsqrt remainder fmod addcdiv floor_divide".split())
 MEANS = frozenset({"mean", "median", "nanmean", "nanmedian", "segment_reduce"})
 SPREADS = frozenset({"std", "var", "std_mean", "var_mean"})
-SOFTMAXES = frozenset("_softmax _log_softmax logsumexp softmax log_softmax logaddexp logcumsumexp _safe_softmax".split())
-NORMALIZERS = frozenset("native_layer_norm native_group_norm native_batch_norm rms_norm _fused_rms_norm _weight_norm_interface".split())
+SOFTMAXES = frozenset(
+    "_softmax _log_softmax logsumexp softmax log_softmax logaddexp logcumsumexp _safe_softmax".split()
+)
+NORMALIZERS = frozenset(
+    "native_layer_norm native_group_norm native_batch_norm rms_norm _fused_rms_norm _weight_norm_interface".split()
+)
 POLYGAMMAS = frozenset({"lgamma", "digamma", "polygamma", "mvlgamma"})
 SINGULAR = frozenset(
-    "sqrt rsqrt pow log log2 log10 log1p acos asin acosh atanh hypot xlogy specialxlog1py specialentr reciprocal div norm "
-    "erfinv logit linalgvectornorm cdist dist specialndtri addcdiv".split()
+    "sqrt rsqrt pow log log2 log10 log1p acos asin acosh atanh hypot xlogy specialxlog1py specialentr "
+    "reciprocal div norm erfinv logit linalgvectornorm cdist dist specialndtri addcdiv".split()
 )
 
 
@@ -80,7 +84,7 @@ def _backward(e: Event, given: Operands | None) -> str:
             return "derivative-overflow"
     if e.base in ("mul", "sum", "mm") and given.given and all((o.small or 1) > 0 for o in given.given if not o.integer):
         argument = given.forward_argument()
-        if argument is not None and argument.small is not None and 1e-3 < argument.small and node in ("pow", "div"):
+        if argument is not None and argument.small is not None and argument.small > 1e-3 and node in ("pow", "div"):
             return "overflow"  # x**3 of a large x, say: no singularity near
     return "singular"
 
@@ -172,7 +176,9 @@ def _divisor(given: Operands | None, e: Event) -> str | None:
         return "zero" if scalar == 0 else "tiny"
     if given is None:
         return None
-    found = given.of("tensor2", "denominator", "other", "tensors2") or (given.of("self", "input") if e.base in ("reciprocal", "rsqrt") else None)
+    found = given.of("tensor2", "denominator", "other", "tensors2") or (
+        given.of("self", "input") if e.base in ("reciprocal", "rsqrt") else None
+    )
     if found is None or found.small is None:
         return None
     return "zero" if found.zeros else "tiny"

@@ -94,7 +94,11 @@ def operand_at(ref: Any, mask: Tensor | None, value: Tensor | None = None) -> Op
     if value is None or value.numel() == 0:
         return Operand(*head)
     at, exact = picked(value, mask)
-    whole = _spread(real(value).reshape(-1)) if value.is_floating_point() or value.is_complex() else _spread(value.reshape(-1))
+    whole = (
+        _spread(real(value).reshape(-1))
+        if value.is_floating_point() or value.is_complex()
+        else _spread(value.reshape(-1))
+    )
     low, high, small, large, zeros, n, infinite = _spread(at)
     return Operand(*head, n, low, high, small, large, zeros, whole[3], exact, infinite)
 
@@ -107,7 +111,9 @@ def picked(value: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
             return real(at).reshape(-1), True
         except RuntimeError:
             pass
-    return real(value).reshape(-1)[: MOST * 16] if value.dtype.is_floating_point or value.is_complex() else value.reshape(-1), False
+    return real(value).reshape(-1)[
+        : MOST * 16
+    ] if value.dtype.is_floating_point or value.is_complex() else value.reshape(-1), False
 
 
 def number_in(name: str) -> int | None:

@@ -14,7 +14,7 @@ from whynan.diagnose.inquest import Inquest, measurement
 
 @dataclass(frozen=True)
 class Problem:
-    """`code` is one of eps-zero, eps-rounds, beta-one, lr-nonfinite, weight-decay-negative, centered."""
+    """`code` is one of eps-zero, eps-rounds, beta-one, lr-nonfinite, weight-decay-negative, maximize, centered."""
 
     code: str
     optimizer: str
@@ -34,7 +34,9 @@ class Optimizers:
 
 @measurement
 def optimizers(inquest: Inquest) -> Optimizers | None:
-    kinds, problems, rates = [], [], []
+    kinds: list[str] = []
+    problems: list[Problem] = []
+    rates: list[float] = []
     for optimizer in inquest.optimizers:
         kind = type(optimizer).__name__
         kinds.append(kind)
@@ -66,14 +68,20 @@ def _problems(kind: str, group: dict[str, Any]) -> Iterator[Problem]:
         for dtype in dtypes & {torch.float16, torch.bfloat16}:
             if torch.tensor(eps, dtype=dtype).item() == 0:
                 name = str(dtype).removeprefix("torch.")
-                yield Problem("eps-rounds", kind, f"eps={eps:g} of {kind} is 0 in {name}, the precision of its parameters", eps)
+                yield Problem(
+                    "eps-rounds", kind, f"eps={eps:g} of {kind} is 0 in {name}, the precision of its parameters", eps
+                )
     for beta in group.get("betas", ()) or (group["alpha"],) if "alpha" in group else group.get("betas", ()):
         value = _number(beta)
         if value is not None and not 0 <= value < 1:
             yield Problem("beta-one", kind, f"a beta of {kind} is {value:g}; it has to be below 1", value)
     decay = _number(group.get("weight_decay"))
     if decay is not None and decay < 0:
-        yield Problem("weight-decay-negative", kind, f"weight_decay of {kind} is {decay:g}: it makes weights grow", decay)
+        yield Problem(
+            "weight-decay-negative", kind, f"weight_decay of {kind} is {decay:g}: it makes weights grow", decay
+        )
+    if group.get("maximize"):
+        yield Problem("maximize", kind, f"{kind} was made with maximize=True: it climbs the loss", 1.0)
     if group.get("centered"):
         yield Problem("centered", kind, f"{kind} is centered: E[g^2] - E[g]^2 can round to a negative number", 1.0)
 

@@ -1,9 +1,8 @@
 """E5 and E6: the ops that produced the operands of the birth, computed again in more precision.
 
 Not the op alone but the slice that leads to it: a zero that stays zero in float64 is a zero of the data; one that
-becomes 1e-60 was an underflow, and 1 + 1e-7 that becomes 1 - 3e-17 was a rounding. Casts to narrower types are left out
-on the way, so a float32 shadow of a half precision step is that step in float32.
-"""
+becomes 1e-60 was an underflow, and 1 + 1e-7 that becomes 1 - 3e-17 was a rounding. Casts to narrower types are left
+out on the way, so a float32 shadow of a half precision step is that step in float32."""
 
 from __future__ import annotations
 
@@ -120,7 +119,11 @@ class Shadow:
 
 
 def _last(area: Any) -> int:
-    return int(area.offset) + sum((n - 1) * s for n, s in zip(area.shape, area.stride, strict=True)) if all(area.shape) else 0
+    return (
+        int(area.offset) + sum((n - 1) * s for n, s in zip(area.shape, area.stride, strict=True))
+        if all(area.shape)
+        else 0
+    )
 
 
 @measurement

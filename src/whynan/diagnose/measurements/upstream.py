@@ -1,8 +1,7 @@
 """E7: at a birth in backward, the gradient that came in from above, at the very elements.
 
-Zero times an infinite derivative is a branch that was not chosen, or a mask put on afterwards (a trap); a finite number
-times an infinite derivative is a point where the derivative does not exist.
-"""
+Zero times an infinite derivative is a branch that was not chosen, or a mask put on afterwards (a trap); a finite
+number times an infinite derivative is a point where the derivative does not exist."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ class UserCode:
     sums: bool  # a loss that is summed rather than averaged
     divides: bool  # the loss is divided before backward
     conditional: bool  # the step depends on a counter: gradient accumulation
+    inner_updates: int | None = None  # line of an update by hand from `autograd.grad(..., create_graph=True)`
+    allocations: tuple[Call, ...] = ()  # memory that is allocated and not filled in the same statement
 
     def lines(self, what: str) -> list[int]:
         return [c.line for c in self.calls if c.what == what]
@@ -62,7 +64,8 @@ class UserCode:
 
     @property
     def scaled_but_plain_step(self) -> int | None:
-        """Line of an `optimizer.step()` behind a `scaler.scale(loss).backward()`, without `scaler.step` or `unscale_`."""
+        """Line of an `optimizer.step()` behind a `scaler.scale(loss).backward()`, without `scaler.step` or "
+        "`unscale_`."""
         if "scale" not in self.anywhere or "unscale" in self.anywhere:
             return None
         steps = self.lines("step")
@@ -74,7 +77,8 @@ def usercode(inquest: Inquest) -> UserCode | None:
     calls: tuple[Call, ...] = ()
     anywhere: set[str] = set()
     sums = divides = conditional = False
-    found = False
+    found, inner = False, None
+    allocations: list[Call] = []
     for file in inquest.files:
         try:
             text = Path(file).read_text(encoding="utf-8", errors="replace")
@@ -95,11 +99,21 @@ def usercode(inquest: Inquest) -> UserCode | None:
         sums = sums or bool(re.search(r"reduction\s*=\s*['\"]sum['\"]|\.sum\(\)", text))
         divides = divides or bool(re.search(r"loss\s*(?:/=|/)|/\s*(?:accum|n_micro|micro)", text, re.IGNORECASE))
         conditional = conditional or _conditional(tree)
-    return UserCode(calls, frozenset(anywhere), sums, divides, conditional) if found else None
+        inner = inner or _inner_update(tree)
+        allocations += _allocations(tree)
+    return (
+        UserCode(calls, frozenset(anywhere), sums, divides, conditional, inner, tuple(allocations)) if found else None
+    )
 
 
 def classify(call: ast.Call) -> Call | None:
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+    name = (
+        call.func.attr
+        if isinstance(call.func, ast.Attribute)
+        else call.func.id
+        if isinstance(call.func, ast.Name)
+        else ""
+    )
     owner = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
     what = None
     if name in ("clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_"):
@@ -137,9 +151,74 @@ def _weight(group: list[Call]) -> int:
     return 4 * bool(kinds & {"step", "scaler.step"}) + 2 * ("backward" in kinds) + len(kinds)
 
 
-def _conditional(tree: ast.AST) -> bool:
+def _inner_update(tree: ast.AST) -> int | None:
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and any(isinstance(n, ast.Mod) for n in ast.walk(node.test)):
-            if any(isinstance(n, ast.Call) and (c := classify(n)) is not None and c.what == "step" for n in ast.walk(node)):
-                return True
-    return False
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "grad":
+            for keyword in node.keywords:
+                if (
+                    keyword.arg == "create_graph"
+                    and isinstance(keyword.value, ast.Constant)
+                    and keyword.value.value is True
+                ):
+                    return node.lineno
+    return None
+
+
+_EMPTY = frozenset(
+    {"empty", "empty_like", "new_empty", "empty_strided", "FloatTensor", "Tensor", "DoubleTensor", "resize_"}
+)
+_FILLS = re.compile(
+    r"\.(fill_|zero_|normal_|uniform_|copy_|random_|exponential_|bernoulli_|trunc_normal_)\(|\binit\.|out="
+)
+
+
+def _allocations(tree: ast.AST) -> list[Call]:
+    """Calls of `torch.empty` and its kin in statements that do not fill them at once."""
+    filled = {
+        _last(ast.unparse(argument))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _FILLS.search(ast.unparse(node.func) + "(")
+        for argument in (node.args[:1] or ([node.func.value] if isinstance(node.func, ast.Attribute) else []))
+    } | {
+        _last(ast.unparse(node.func.value))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _FILLERS
+    }
+    found = []
+    for statement in ast.walk(tree):
+        if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
+            continue
+        text = ast.unparse(statement)
+        for call in ast.walk(statement.value):
+            if (
+                not isinstance(call, ast.Call)
+                or not isinstance(call.func, ast.Attribute)
+                or call.func.attr not in _EMPTY
+            ):
+                continue
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            numbers = all(
+                isinstance(a, ast.Constant) and isinstance(a.value, int) or not isinstance(a, (ast.List, ast.Constant))
+                for a in call.args
+            )
+            if numbers and not _FILLS.search(text) and not any(_last(ast.unparse(t)) in filled for t in targets):
+                found.append(Call("empty", call.lineno, text[:100]))
+    return found
+
+
+_FILLERS = frozenset(
+    {"fill_", "zero_", "normal_", "uniform_", "copy_", "random_", "exponential_", "bernoulli_", "trunc_normal_"}
+)
+
+
+def _last(text: str) -> str:
+    return text.rpartition(".")[2].partition("[")[0]
+
+
+def _conditional(tree: ast.AST) -> bool:
+    """A step under `if ... % ...`: gradient accumulation."""
+    counted = [
+        n for n in ast.walk(tree) if isinstance(n, ast.If) and any(isinstance(t, ast.Mod) for t in ast.walk(n.test))
+    ]
+    calls = (n for branch in counted for n in ast.walk(branch) if isinstance(n, ast.Call))
+    return any((c := classify(call)) is not None and c.what == "step" for call in calls)
