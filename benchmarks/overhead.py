@@ -18,11 +18,11 @@ from torch import nn
 
 from whynan.watch.source import NAMES, SiteTable, rewrite
 
-LOOP = '''
+LOOP = """
 def train(batches, step):
     for batch in batches:
         step(batch)
-'''
+"""
 
 
 def mlp() -> tuple[nn.Module, Callable[[], torch.Tensor]]:
@@ -44,7 +44,9 @@ def transformer() -> tuple[nn.Module, Callable[[], torch.Tensor]]:
     return model, lambda: torch.randn(8, 48, 128)
 
 
-def measure(make: Callable[[], tuple[nn.Module, Callable[[], torch.Tensor]]], rounds: int, steps: int) -> tuple[float, float]:
+def measure(
+    make: Callable[[], tuple[nn.Module, Callable[[], torch.Tensor]]], rounds: int, steps: int
+) -> tuple[float, float]:
     torch.manual_seed(0)
     model, draw = make()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -102,7 +104,10 @@ def main() -> None:
     torch.set_num_threads(1)
     for make in (mlp, conv, transformer):
         bare, watched = measure(make, options.rounds, options.steps)
-        print(f"{make.__name__:<12} bare {bare * 1e3:7.2f} ms  watched {watched * 1e3:7.2f} ms  ratio {watched / bare:.3f}")
+        print(
+            f"{make.__name__:<12} bare {bare * 1e3:7.2f} ms  "
+            f"watched {watched * 1e3:7.2f} ms  ratio {watched / bare:.3f}"
+        )
 
 
 if __name__ == "__main__":

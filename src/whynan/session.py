@@ -93,9 +93,7 @@ class Session:
     def _torch_is_there(self) -> None:
         from whynan.watch.watcher import Watcher
 
-        watcher = Watcher(
-            self.sites, is_user_file, share=self.config.snapshot_share, memory_mb=self.config.memory_mb
-        )
+        watcher = Watcher(self.sites, is_user_file, share=self.config.snapshot_share, memory_mb=self.config.memory_mb)
         self.watcher = watcher
         watcher.explain_with(self.investigate)
         watcher.fallback = self._no_loop
@@ -134,7 +132,11 @@ class Session:
         if not isinstance(outcome.exception, Stop):
             outcome.print_traceback()
             self.ended = True
-            if self.report is None and self.watcher is not None and not isinstance(outcome.exception, KeyboardInterrupt):
+            if (
+                self.report is None
+                and self.watcher is not None
+                and not isinstance(outcome.exception, KeyboardInterrupt)
+            ):
                 self._last_look(outcome)
         status = 3 if self.report is not None else outcome.status
         report = self.report or Report(verdict="healthy", run=self.run_facts())
@@ -344,14 +346,15 @@ class Session:
     def _apply(self, report: Report) -> None:
         """Write the first verified patch into the user's file, after it was shown."""
         from whynan.remedy.apply import apply_to_tree
+        from whynan.remedy.trials import Script
 
         patch = next((r.patch for r in report.remedies if r.verified and r.patch), None)
         if patch is None:
             print("whynan: no verified patch, nothing was applied", file=sys.stderr)
             return
-        script = Path(self.folder, self.target.name)
+        root = Script(Path(self.folder, self.target.name), tuple(self.target.argv), Path(self.folder), None).root
         try:
-            path = apply_to_tree(patch, script.parent, self.began)
+            path = apply_to_tree(patch, root, self.began)
             print(f"whynan: applied to {path}", file=sys.stderr)
         except WhynanError as error:
             print(f"whynan: {error}", file=sys.stderr)
@@ -366,7 +369,11 @@ def where_it_was_noticed(located: Located) -> Birth | None:
     return Birth(
         step=seen.step,
         iteration=located.iteration,
-        phase="optimizer" if seen.what in ("parameter", "state") else "backward" if seen.what == "gradient" else "forward",
+        phase="optimizer"
+        if seen.what in ("parameter", "state")
+        else "backward"
+        if seen.what == "gradient"
+        else "forward",
         kind="nan" if seen.value == "nan" else "inf",
         op=None,
         file=file,

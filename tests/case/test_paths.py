@@ -11,7 +11,10 @@ def test_only_what_lies_beneath_becomes_relative(tmp_path: Path) -> None:
         stack=(Site(file=outside, line=1), Site(file=inside, line=2)),
     )  # fmt: skip
     report = Report(
-        verdict="nonfinite", run=Run(script="x"), birth=birth, path=(PathStep(op="aten::log", state="born", file=inside),)
+        verdict="nonfinite",
+        run=Run(script="x"),
+        birth=birth,
+        path=(PathStep(op="aten::log", state="born", file=inside),),
     )
     short = relative_to(report, str(tmp_path))
     assert short.birth is not None

@@ -143,5 +143,9 @@ def test_the_look_after_a_step_is_paced() -> None:
 def test_hooks_leave_nothing_behind() -> None:
     backward, init, scale = torch.autograd.backward, torch.optim.Optimizer.__init__, torch.amp.GradScaler.scale
     Watched().hooks.remove()
-    assert (torch.autograd.backward, torch.optim.Optimizer.__init__, torch.amp.GradScaler.scale) == (backward, init, scale)
+    assert (torch.autograd.backward, torch.optim.Optimizer.__init__, torch.amp.GradScaler.scale) == (
+        backward,
+        init,
+        scale,
+    )
     assert not torch.nn.modules.module._global_forward_hooks

@@ -23,7 +23,9 @@ def apply_to_tree(patch: str, folder: Path, since: float) -> Path:
     except (OSError, UnicodeDecodeError) as error:
         raise WhynanError(f"The patch was not applied: {path} cannot be read ({error}).") from error
     if status.st_mtime > since:
-        raise WhynanError(f"The patch was not applied: {path} was changed while the program ran. The patch is in the report.")
+        raise WhynanError(
+            f"The patch was not applied: {path} was changed while the program ran. The patch is in the report."
+        )
     try:
         after = apply_patch(before, patch)
     except PatchError as error:

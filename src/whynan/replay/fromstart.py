@@ -75,7 +75,9 @@ def scope_again(seen: Seen, spare: Spare | None, watcher: Watcher, timeout: floa
     """No loop could be re-executed: run again with the microscope on from just before step `seen.step`."""
     if spare is None:
         return None
-    reply = spare.rerun({"kind": "alarm", "step": seen.step, "backwards": watcher.sentinel.backwards, "what": seen.what}, timeout)
+    reply = spare.rerun(
+        {"kind": "alarm", "step": seen.step, "backwards": watcher.sentinel.backwards, "what": seen.what}, timeout
+    )
     if reply is None or not reply.get("found"):
         return None
     return _merge(Located(seen, seen.step, reply.get("iteration") or seen.step, reproduced="rerun"), reply)
@@ -188,7 +190,9 @@ class _Origin:
         candidates: list[Tensor] = [t for _, t in flatten(run.item) if not is_finite(t)] if kind == "item" else []
         if kind != "item":
             candidates = [t for t in names.tensors() if (n := names.of(t)) and n.name == name and not is_finite(t)]
-        findings = [f for t in candidates if (f := self.scope.trace.births_reaching(t)) is not None and f.birth is not None]
+        findings = [
+            f for t in candidates if (f := self.scope.trace.births_reaching(t)) is not None and f.birth is not None
+        ]
         if findings:
             finding = min(findings, key=lambda f: f.birth.index)  # type: ignore[union-attr]
             assert finding.birth is not None

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from whynan.case.facts import Birth, Elements, PathStep
-from whynan.replay.names import Name, Names, flatten, root_modules
 from whynan.replay.births import Finding, birth_from, path_from
+from whynan.replay.names import Name, Names, flatten, root_modules
 from whynan.replay.scope import Scope
 from whynan.replay.trace import Trace
 from whynan.tensors.look import look

@@ -1,4 +1,4 @@
-"""What a tensor is called by the user: a parameter, a buffer, an entry of optimizer state, an item of the batch, a local."""
+"""What a tensor is called by the user: parameter, buffer, entry of optimizer state, item of the batch, local variable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from whynan.tensors.many import is_finite
-
 
 _NO_BATCH = (type, ModuleType, FunctionType, MethodType, nn.Module)  # graphs of torch_geometric are callable
 

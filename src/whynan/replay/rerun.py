@@ -9,6 +9,7 @@ is no spare, and the report says that nothing was re-run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -140,10 +141,8 @@ def _inodes(*descriptors: int) -> list[tuple[int, int]]:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 __all__ = ["Spare", "answer", "start"]

@@ -136,9 +136,9 @@ class LoopRuntime:
         try:
             return self._next(args)
         except BaseException as error:
-            while error.__traceback__ is not None and error.__traceback__.tb_frame.f_globals.get("__name__", "").startswith(
-                "whynan."
-            ):
+            while error.__traceback__ is not None and error.__traceback__.tb_frame.f_globals.get(
+                "__name__", ""
+            ).startswith("whynan."):
                 error.__traceback__ = error.__traceback__.tb_next
             raise
 

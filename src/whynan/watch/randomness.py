@@ -38,7 +38,9 @@ class RandomState:
     def same_numpy(self, other: RandomState) -> bool:
         if self.numpy is None or other.numpy is None:
             return self.numpy is other.numpy
-        return all((a == b).all() if hasattr(a, "all") else a == b for a, b in zip(self.numpy, other.numpy, strict=True))
+        return all(
+            (a == b).all() if hasattr(a, "all") else a == b for a, b in zip(self.numpy, other.numpy, strict=True)
+        )
 
 
 class FetchHabit:

@@ -1,8 +1,9 @@
 """The memory of a training loop: a ring of snapshots, and the tape of the items since the oldest of them.
 
 How often a snapshot is taken follows from a budget: its cost may be at most `share` of the time since the one before
-(CPU time of this thread, which a busy machine does not stretch). Iterations in between are re-executed from the tape. Old snapshots are thinned: all of the last few, then one
-per power of two of age, because a diagnosis wants to go back some tens of steps and memory is finite.
+(CPU time of this thread, which a busy machine does not stretch). Iterations in between are re-executed from the tape.
+Old snapshots are thinned: all of the last few, then one per power of two of age, because a diagnosis wants to go back
+some tens of steps and memory is finite.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ class Taped:
     __slots__ = ("item", "random", "nexts", "indices", "steps", "held")
 
     def __init__(
-        self, item: Any, random: RandomState, indices: list[int] | None = None, steps: int = 0, held: HeldItem | None = None
+        self,
+        item: Any,
+        random: RandomState,
+        indices: list[int] | None = None,
+        steps: int = 0,
+        held: HeldItem | None = None,
     ) -> None:
         self.item = item
         self.held = held if held is not None else HeldItem(item)

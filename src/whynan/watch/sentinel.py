@@ -106,7 +106,9 @@ class Sentinel:
             if not math.isfinite(sum(sizes)):
                 seen = self._first(grads, owners, sizes, "gradient")  # type: ignore[arg-type]
         if self.recording:
-            self.history.lr.append((self.steps, id(optimizer), [float(g.get("lr", 0.0)) for g in optimizer.param_groups]))
+            self.history.lr.append(
+                (self.steps, id(optimizer), [float(g.get("lr", 0.0)) for g in optimizer.param_groups])
+            )
         self.seconds += time.thread_time() - start
         if seen is not None:
             self.alarm(seen)
@@ -210,7 +212,9 @@ class Sentinel:
             if key not in self._optimizers:
                 self._optimizers[key] = weakref.ref(optimizer)
                 params = _params(optimizer)
-                bad = [p for p, n in zip(params, norms(params), strict=True) if not math.isfinite(n) and not is_finite(p)]
+                bad = [
+                    p for p, n in zip(params, norms(params), strict=True) if not math.isfinite(n) and not is_finite(p)
+                ]
                 self.accept(bad)
             plan = self._plans[key] = Plan(optimizer, size)
         return plan

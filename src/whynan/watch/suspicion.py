@@ -46,10 +46,10 @@ def suspect_leaving(before: dict[str, Any], now: dict[str, Any], step: int) -> S
     for name, value in now.items():
         if before.get(name) is value:
             continue
-        if isinstance(value, Tensor) and value.requires_grad and value.numel() == 1 and not value.is_leaf:
-            if not is_finite(value):
-                number = value.detach().item()
-                return Seen("loss", name, "nan" if math.isnan(number) else "inf", [value], step, hard=False)
+        scalar = isinstance(value, Tensor) and value.requires_grad and value.numel() == 1 and not value.is_leaf
+        if scalar and not is_finite(value):
+            number = value.detach().item()
+            return Seen("loss", name, "nan" if math.isnan(number) else "inf", [value], step, hard=False)
     return None
 
 
@@ -69,8 +69,10 @@ def _nonfinite_locals(traceback: TracebackType | None) -> Iterator[tuple[str, An
             if isinstance(value, Tensor):
                 values = local_values(value)
                 if values is not None and not is_finite(values):
-                    scalar = values.numel() == 1 and bool(torch.isnan(values).any()) or (
-                        values.numel() == 1 and value.requires_grad
+                    scalar = (
+                        values.numel() == 1
+                        and bool(torch.isnan(values).any())
+                        or (values.numel() == 1 and value.requires_grad)
                     )
                     yield name, value, scalar
             elif isinstance(value, float) and math.isnan(value) and not module_level:

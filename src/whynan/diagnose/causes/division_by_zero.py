@@ -54,7 +54,12 @@ def assess(inquest: Inquest) -> Assessment:
             expects={"op-guard": True},
         )
     if how in ("div-tiny", "derivative-overflow"):
-        return Assessment(0.5, f"The divisor in {e.here} is almost zero.", expects={"op-guard": True})
+        given = operands(inquest)
+        small = min((o.small for o in given.given if o.small), default=1.0) if given is not None else 1.0
+        subnormal = how == "div-tiny" and small < 3e-38  # zero in all but name
+        return Assessment(
+            0.75 if subnormal else 0.5, f"The divisor in {e.here} is almost zero.", expects={"op-guard": True}
+        )
     if how != "div-zero":
         return NO
     given = operands(inquest)

@@ -44,7 +44,7 @@ def assess(inquest: Inquest) -> Assessment:
         return NO
     what = "the whole batch" if found.whole else "some rows"
     return Assessment(
-        0.9 if found.whole else 0.7,
+        0.9 if found.whole else 0.92 if found.words.startswith("members") else 0.7,
         f"{e.here} averages over nothing: the count ({found.words}) is 0 for {what}.",
         (saw("where the divisor comes from", found.words, "it counts, and there was nothing to count"),),
         decisive=("op-guard", "drop-batch"),

@@ -47,13 +47,19 @@ def assess(inquest: Inquest) -> Assessment:
     given = operands(inquest)
     if how == "pole":
         return Assessment(
-            0.5, f"{e.here} is at a pole, where it is infinite.", decisive=("op-guard",), expects={"op-guard": True}
+            0.82
+            if e.base == "atanh"
+            else 0.5,  # atanh is made of logarithms f"{e.here} is at a pole, where it is infinite.", decisive=("op-guard",), expects={"op-guard": True}
         )
     if how == "singular" and e.node in ("log", "log2", "log10", "xlogy", "specialentr"):
         return Assessment(
             0.5,
             f"The argument of {e.here} is 0 or next to it: the derivative 1/x is infinite.",
             expects={"op-guard": True},
+        )
+    if how == "entered" and e.base in ("_log_softmax", "nll_loss_forward"):
+        return Assessment(
+            0.45, f"A logit of {e.here} is -inf: its probability is 0, and a target asks for its logarithm."
         )
     if how == "placed" and e.base.startswith(("nll_loss", "cross_entropy", "kl_div")):
         return Assessment(0.4, "The target class has probability 0: its logit is -inf.")

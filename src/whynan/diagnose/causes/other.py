@@ -41,6 +41,6 @@ def assess(inquest: Inquest) -> Assessment:
     if e is None:
         return Assessment(0.1, "Nothing is known about where the value was born.")
     how = mechanism(inquest)
-    if how in ("infinities", "placed"):
+    if how in ("infinities", "placed", "entered"):
         return Assessment(0.4, f"{e.here} meets infinities that the program put there: Inf - Inf or 0 * Inf.")
     return Assessment(0.08, f"The value was born in {e.here}.")

@@ -34,7 +34,7 @@ def in_float64(inquest: Inquest) -> Again | None:
 def in_float32(inquest: Inquest) -> Again | None:
     """Only where the op ran in less than float32."""
     record = inquest.record
-    if record is None or not any(r.dtype in (torch.float16, torch.bfloat16) for r in record.outputs):
+    if record is None or not any(r.dtype.is_floating_point and r.dtype.itemsize <= 2 for r in record.outputs):
         return None
     return _again(inquest, torch.float32)
 

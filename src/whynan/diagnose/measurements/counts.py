@@ -47,47 +47,41 @@ def _counting(ref: Any, depth: int) -> str | None:
         return f"{str(ref.dtype).removeprefix('torch.')} values"
     made = writers(ref.area, ref.index)
     if not made or depth > 6:
-        return "whole numbers that came with the batch" if not made and _whole_numbers(ref) else None
+        came = not made and ref.shape.numel() > 1 and _whole_numbers(ref)
+        return "whole numbers that came with the batch" if came else None
     record = made[0][0]
-    base = record.plan.base
-    if base in (
-        "_to_copy",
-        "clone",
-        "copy_",
-        "lift_fresh",
-        "scalar_tensor",
-        "stack",
-        "cat",
-        "index",
-        "select",
-        "view",
-        "unsqueeze",
-    ):
+    base = record.plan.base.rstrip("_")
+    if base in PASSING:
         inner = record.inputs[0] if record.inputs else None
-        return (
-            _counting(inner, depth + 1) if inner is not None else ("a Python number" if _whole_numbers(ref) else None)
-        )
-    if base in (
-        "sum",
-        "scatter_add",
-        "scatter_add_",
-        "index_add",
-        "index_add_",
-        "bincount",
-        "count_nonzero",
-        "cumsum",
-        "mean",
-    ):
-        inner = next((r for r in record.inputs if r.name in ("self", "src", "source") and _zero_or_one(r)), None)
-        return "the sum of a mask" if inner is not None else None
+        return _counting(inner, depth + 1) if inner is not None else None
+    if base in GROUPING:
+        source = next((r for r in record.inputs if r.name in ("self", "src", "source") and _is_mask(r, 0)), None)
+        return "members counted group by group" if source is not None else None
+    if base in ("sum", "mean", "cumsum", "count_nonzero"):
+        return "the sum of a mask" if _is_mask(record.inputs[0], 0) else None
     return None
 
 
-def _zero_or_one(ref: Any) -> bool:
+PASSING = frozenset({"_to_copy", "clone", "copy", "stack", "cat", "index", "select", "view", "unsqueeze", "squeeze"})
+GROUPING = frozenset({"scatter_add", "index_add", "bincount", "scatter_reduce"})
+MASKING = frozenset(
+    "_to_copy eq ne gt lt ge le logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not one_hot scatter "
+    "ones_like ones zeros full new_ones fill zero clone copy index select mul masked_fill lift_fresh arange".split()
+)
+
+
+def _is_mask(ref: Any, depth: int) -> bool:
+    """Zeros and ones that were meant as such: compared, cast from booleans, or brought along."""
     value = ref.value
-    if value is None or ref.dtype is torch.bool:
-        return value is not None
-    return bool(((value == 0) | (value == 1)).all())
+    if value is None or not bool(((value == 0) | (value == 1)).all()):
+        return False
+    made = writers(ref.area, ref.index)
+    if not made or ref.dtype is torch.bool or depth > 6:
+        return True
+    record = made[0][0]
+    if record.plan.base.rstrip("_") not in MASKING:
+        return False
+    return all(_is_mask(r, depth + 1) for r in record.inputs[:1]) if record.plan.base == "mul" else True
 
 
 def _whole_numbers(ref: Any) -> bool:

@@ -6,6 +6,8 @@ Conditions are those of op_conditions.csv, each executed on torch 2.13.
 
 from __future__ import annotations
 
+import math
+
 from whynan.diagnose.inquest import Inquest, measurement
 from whynan.diagnose.measurements.again import in_float64
 from whynan.diagnose.measurements.event import Event, event
@@ -17,7 +19,7 @@ POLES = frozenset({"atanh", "erfinv", "special_erfinv", "special_ndtri", "ndtri"
 ROOTS = frozenset({"sqrt", "acos", "asin", "acosh", "special_entr", "igammac", "igamma"})
 EXPS = frozenset(
     "exp exp2 expm1 sinh cosh i0 i1 special_i0 special_i1 special_erfcx erfcx linalg_matrix_exp "
-    "poisson_nll_loss soft_margin_loss softplus".split()
+    "poisson_nll_loss soft_margin_loss".split()
 )
 DIVISIONS = frozenset("div true_divide divide reciprocal rsqrt remainder fmod addcdiv floor_divide".split())
 MEANS = frozenset({"mean", "median", "nanmean", "nanmedian", "segment_reduce"})
@@ -47,8 +49,12 @@ def mechanism(inquest: Inquest) -> str:
         return "unknown"
     if e.phase == "optimizer":
         return _optimizer(inquest, e, given)
+    if e.node == "pow" and _negative_base(e, given):
+        return "domain"
     if e.nonfinite_scalar is not None:
         return "nonfinite-scalar"
+    if inquest.finding is not None and inquest.finding.state == "carried":
+        return "masked" if e.base in SOFTMAXES and masked_rows(inquest) else "entered"
     if is_linalg(e.node or e.base):
         return "linalg"
     if e.node is not None:
@@ -69,6 +75,12 @@ def _optimizer(inquest: Inquest, e: Event, given: Operands | None) -> str:
     if e.base in DIVISIONS:
         return "div-tiny"
     return "overflow"
+
+
+def _negative_base(e: Event, given: Operands | None) -> bool:
+    """The derivative of a power of a negative number: the forward value may be right, a logarithm in it is not."""
+    base = next((o for o in (given.forward if given is not None else ()) if o.name == "self"), None)
+    return e.kind == "nan" and (base is not None and base.low is not None and base.low < 0)
 
 
 def _backward(e: Event, given: Operands | None) -> str:
@@ -111,7 +123,8 @@ def _forward(inquest: Inquest, e: Event, given: Operands | None) -> str:
     if base in ("_to_copy", "to", "copy"):
         return "cast"
     if base in SOFTMAXES:
-        return "masked" if x is None or x.placed or e.kind == "nan" else "overflow"
+        rows = masked_rows(inquest)
+        return "masked" if rows or rows is None and e.kind == "nan" else "infinities" if x and x.placed else "overflow"
     if base.startswith("_scaled_dot_product") or base == "_transformer_encoder_layer_fwd":
         return "masked" if given is not None and any(o.placed for o in given.given) and not _huge(given) else "overflow"
     if base in MEANS or base in SPREADS:
@@ -121,6 +134,9 @@ def _forward(inquest: Inquest, e: Event, given: Operands | None) -> str:
     if base.startswith(("_ctc_loss", "ctc_loss", "_cudnn_ctc")):
         return "alignment"
     if base in NORMALIZERS:
+        variance = given.of("running_var") if given is not None else None
+        if variance is not None and variance.low is not None and variance.low < 0:
+            return "domain"
         return "overflow" if given is not None and _huge(given) else "div-zero"
     if inquest.finding is not None and inquest.finding.state == "placed":
         return "placed"
@@ -182,6 +198,23 @@ def _divisor(given: Operands | None, e: Event) -> str | None:
     if found is None or found.small is None:
         return None
     return "zero" if found.zeros else "tiny"
+
+
+@measurement
+def masked_rows(inquest: Inquest) -> int:
+    """How many rows that a softmax was given are -inf everywhere."""
+    record = inquest.record
+    assert record is not None
+    value, dim = record.inputs[0].value, next((a for a in record.args[1:] if isinstance(a, (int, list))), -1)
+    assert value is not None
+    if len(record.inputs) > 1 and record.plan.base == "logaddexp":
+        other = record.inputs[1].value
+        return int(((value == -math.inf) & (other == -math.inf)).sum())
+    axes = dim if isinstance(dim, list) else [dim]
+    masked = value == -math.inf
+    for axis in axes:
+        masked = masked.all(axis, keepdim=True)
+    return int(masked.sum())
 
 
 def _huge(given: Operands) -> bool:
