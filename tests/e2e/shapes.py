@@ -162,6 +162,14 @@ for item in ({"x": x, "y": y} for x, y in batches()):
     item["x"] = [item["x"].sqrt_()]
     train(item["x"][0], y)
 """,
+    "a number that leaves the tensors and comes back": """
+for x, y in batches():
+    out = net(x)
+    again = torch.stack([torch.tensor([v]) for v in out.detach()]).sum()
+    opt.zero_grad()
+    ((out - y).square().mean() + again).backward()
+    opt.step()
+""",
     "micro-batches": """
 feed = batches(24)
 for step in range(10):

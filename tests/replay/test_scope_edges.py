@@ -244,4 +244,4 @@ def test_number_that_left_the_tensors_and_came_back_is_no_source():
         return (log_probs * scaled).sum() + torch.stack(rebuilt).sum()
 
     finding, _ = find(step)
-    assert finding.source is None and finding.birth.op == "aten::std"
+    assert finding.instead.birth.op == "aten::std"

@@ -181,12 +181,13 @@ class Backtrack:
         visits = [self.visits[i] for i in order] + [first]
         sources = [v for v in visits if any(not _meant(v, e) for e in v.entries)]
         births = [v for v in visits if v.leaf in ("born", "uninitialised")]
-        if births:  # `torch.tensor([value])` of a value that was born earlier in the step: a copy of it, no source
-            sources = [v for v in sources if v is first or not _rebuilt(v, births[0].record.index)]
         placed = [v for v in visits if v.leaf == "placed"]
         meant = [v for v in visits if v.entries]
         if sources:
             self._answer_source(finding, sources[0], first)
+            if births and births[0].record.index < sources[0].record.index:
+                finding.instead = Finding(finding.symptom, exact=self.exact)
+                self._answer(finding.instead, births[0], "born", first)
         elif births:
             self._answer(finding, births[0], "born", first)
             finding.others = [v.record for v in births[1:]]
@@ -267,11 +268,6 @@ class Backtrack:
         finding.path = [self.visits[i].record for i in reversed(way)] or [visit.record]
         leaf = finding.state
         finding.states = {r.index: leaf if r is visit.record else "carried" for r in finding.path}
-
-
-def _rebuilt(visit: Visit, after: int) -> bool:
-    """A tensor that the program made from Python numbers, later than the op `after`."""
-    return visit.record.plan.base in ("lift_fresh", "lift_fresh_copy") and visit.record.index > after
 
 
 def _same(a: Area, b: Area) -> bool:

@@ -205,6 +205,7 @@ def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], r
     """Follow the bad tensors to the earliest birth among them; else to what came in non-finite."""
     trace = microscope.scope.trace
     findings = [f for t in tensors if (f := trace.births_reaching(t)) is not None]
+    findings = [f.instead if f.instead is not None and _known(found, f) is None else f for f in findings]
     sources = [f for f in findings if f.source is not None]
     born = [f for f in findings if f.birth is not None]
     named = [(f, _known(found, f)) for f in sources]

@@ -1,4 +1,4 @@
-"""What a tensor is called by the user: parameter, buffer, entry of optimizer state, item of the batch, local variable."""
+"""What a tensor is called by the user: parameter, buffer, entry of optimizer state, item of the batch, local name."""
 
 from __future__ import annotations
 

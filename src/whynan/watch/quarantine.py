@@ -21,7 +21,7 @@ _WRITING = frozenset("wax+")
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Descriptors 1 and 2 point to the null device; what was buffered before goes out, what is written inside is lost."""
+    """Descriptors 1 and 2 point to the null device; what was buffered goes out first, what comes inside is lost."""
     _flush()
     null = os.open(os.devnull, os.O_WRONLY)
     kept = []

@@ -47,9 +47,11 @@ def assess(inquest: Inquest) -> Assessment:
     given = operands(inquest)
     if how == "pole":
         return Assessment(
-            0.82
-            if e.base == "atanh"
-            else 0.5,  # atanh is made of logarithms f"{e.here} is at a pole, where it is infinite.", decisive=("op-guard",), expects={"op-guard": True}
+            0.82 if e.base == "atanh" else 0.5,  # atanh is made of logarithms
+            f"{e.here} is at a pole, where it is infinite.",
+            (saw("argument at the bad elements", "at the end of the domain", "log(1 - x) of x = 1"),),
+            decisive=("op-guard",),
+            expects={"op-guard": True},
         )
     if how == "singular" and e.node in ("log", "log2", "log10", "xlogy", "specialentr"):
         return Assessment(

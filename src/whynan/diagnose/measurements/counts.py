@@ -35,7 +35,7 @@ def divisor_count(inquest: Inquest) -> Divisor | None:
     ref = next((r for r in record.inputs if r.name == "other"), record.inputs[0] if e.base == "reciprocal" else None)
     if ref is None:
         scalar = e.scalars.get("other")
-        return Divisor(True, True, "a Python number") if scalar == 0 else None
+        return Divisor(True, e.base == "div", "a Python number") if scalar == 0 else None
     whole = ref.shape.numel() == 1
     words = _counting(ref, 0)
     return Divisor(whole, words is not None, words or "")

@@ -53,7 +53,7 @@ def mechanism(inquest: Inquest) -> str:
         return "domain"
     if e.nonfinite_scalar is not None:
         return "nonfinite-scalar"
-    if inquest.finding is not None and inquest.finding.state == "carried":
+    if _first_reader(inquest):
         return "masked" if e.base in SOFTMAXES and masked_rows(inquest) else "entered"
     if is_linalg(e.node or e.base):
         return "linalg"
@@ -75,6 +75,14 @@ def _optimizer(inquest: Inquest, e: Event, given: Operands | None) -> str:
     if e.base in DIVISIONS:
         return "div-tiny"
     return "overflow"
+
+
+def _first_reader(inquest: Inquest) -> bool:
+    """The birth is only the first op that read a tensor which was bad on entry."""
+    finding, birth = inquest.finding, inquest.birth
+    if finding is None or birth is None or finding.state != "carried" or not finding.path:
+        return False
+    return finding.path[0].op == birth.op
 
 
 def _negative_base(e: Event, given: Operands | None) -> bool:
@@ -203,7 +211,8 @@ def _divisor(given: Operands | None, e: Event) -> str | None:
 @measurement
 def masked_rows(inquest: Inquest) -> int:
     """How many rows that a softmax was given are -inf everywhere."""
-    record = inquest.record
+    finding = inquest.finding
+    record = inquest.record or (finding.path[0] if finding is not None and finding.path else None)
     assert record is not None
     value, dim = record.inputs[0].value, next((a for a in record.args[1:] if isinstance(a, (int, list))), -1)
     assert value is not None
