@@ -43,9 +43,9 @@ def all_causes() -> dict[str, CauseEntry]:
 def page(name: str) -> str:
     """The page of a cause, by its name or the name of a class (all causes of that class). KeyError with the menu."""
     entries = all_causes()
+    of_class = [e.page for e in entries.values() if e.class_ == name and e.name != name]
     if name in entries:
-        return entries[name].page
-    of_class = [e.page for e in entries.values() if e.class_ == name]
+        of_class.insert(0, entries[name].page)
     if of_class:
         return "\n\n".join(of_class)
     raise KeyError(f"{name!r} is no cause. Causes are: {', '.join(entries)}.")

@@ -38,7 +38,7 @@ class Finding:
     scalar: tuple[str, float] | None = None  # the non-finite Python number that the birth was given, and its argument
     uninitialised: bool = False
     exact: bool = True  # False when some step of the way was followed by whole tensors
-    instead: Finding | None = None  # an op to blame, where nobody knows the source: it may be a copy, `torch.tensor([x])`
+    instead: Finding | None = None  # an op to blame, where nobody knows the source: a copy by `torch.tensor([x])`
     others: list[OpRecord] = field(default_factory=list)  # further births that reach the symptom, later than `birth`
 
 

@@ -122,6 +122,10 @@ def locate(run: LoopRun, seen: Seen, watcher: Watcher) -> Generator[Attempt, Out
     microscope = yield from _look(run, seen, watcher, found, snapshot, start)
     if microscope is None:
         return found
+    begun = found.iteration - run.first
+    if begun < start:  # it began before the microscope was put on
+        again = yield from _look(run, found.seen, watcher, found, snapshot, begun)
+        microscope = again or microscope
     tensors = _suspects(found, run)
     _trace_back(found, microscope, tensors, run)
     earlier = _earlier_snapshot(found, run) if found.birth is None else None
@@ -181,6 +185,9 @@ def _same_symptom(seen: Seen, outcome: Outcome, run: LoopRun, watcher: Watcher) 
     if outcome.symptom is not None:
         again = outcome.symptom
         if seen.what in ("loss", "gradient"):  # looked at every step: another step is another failure
+            if again.what in ("parameter", "state") and again.step < seen.step:
+                # these are looked at less often in the run itself: what made the loss bad, seen where it began
+                return again if run.record is None or run.index > run.record.clean_at else None
             return again if again.step == seen.step else None
         return again if again.what == seen.what or seen.hard else None
     if outcome.ended == "exception" and outcome.error is not None and seen.error is not None:

@@ -23,9 +23,9 @@ Example
     import torch
     w = torch.ones(2, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=0.2)
-    for _ in range(700):
+    for _ in range(400):
         optimizer.zero_grad()
-        loss = (w.sum() - 1).abs() - 0.4 * w.square().sum()
+        loss = (w.sum() - 3).abs() - 0.8 * w.square().sum()
         loss.backward()
         optimizer.step()
     assert not torch.isfinite(loss)
