@@ -303,7 +303,7 @@ def program():
 
 
 @given(_statements(False, 3), st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_program_does_the_same(body: list[str], generator: bool) -> None:
     lines = [line.replace("yield_(x)", "yield x") if generator else line for line in body]
     call = "for item in program(): log('got', item)" if generator else "log(program())"

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from whynan.case.facts import Birth, PathStep
 from whynan.case.serial import plain, record_from
-from whynan.replay.births import birth_from, path_from
+from whynan.replay.births import Finding, birth_from, facts_of, path_from
 from whynan.replay.locate import Located
 from whynan.replay.names import Names, flatten, root_modules
 from whynan.replay.numpywatch import NumpyWatch
@@ -262,16 +262,35 @@ class _Alarm:
             self.scope.__exit__(None, None, None)
         if self.goal["what"] in ("loss", "gradient") and seen.step != self.goal["step"]:
             answer(self.goal, {"found": False})  # it fails, but not as before
-        findings = [f for t in seen.tensors[:8] if (f := self.scope.trace.births_reaching(t)) is not None and f.birth]
+        reaching = [f for t in seen.tensors[:8] if (f := self.scope.trace.births_reaching(t)) is not None]
+        names = Names(root_modules())
+        reaching = [f.instead if f.instead is not None and _source(names, f) is None else f for f in reaching]
+        findings = [f for f in reaching if f.birth]
         if not findings:
-            answer(self.goal, {"found": False})
+            self._came_in(reaching, names, seen)
         finding = min(findings, key=lambda f: f.birth.index)  # type: ignore[union-attr]
         assert finding.birth is not None
         step = next((s for first, s in reversed(self.marks) if first <= finding.birth.index), seen.step)
-        names = Names(root_modules())
         birth = birth_from(finding, self.scope.trace, step, None, lambda t: _known(names, t))
         assert birth is not None
         _found(self.goal, birth, path_from(finding, self.scope.trace))
+
+    def _came_in(self, findings: list[Finding], names: Names, seen: Seen) -> None:
+        """No op made it: it was there when the step began, in a parameter or, without a name, in the data."""
+        finding = next((f for f in findings if f.source is not None and f.path), None)
+        if finding is None:
+            answer(self.goal, {"found": False})
+        elif (birth := birth_from(finding, self.scope.trace, seen.step, None, lambda t: _known(names, t))) is not None:
+            assert finding.source is not None
+            phase = "data" if _source(names, finding) is None else "init"
+            birth = replace(birth, op=None, phase=phase,  # type: ignore[arg-type]
+                            outputs=facts_of([finding.source]))
+            _found(self.goal, birth, path_from(finding, self.scope.trace))
+
+
+def _source(names: Names, finding: Finding) -> str | None:
+    tensor = finding.source.tensor if finding.source is not None else None
+    return _known(names, tensor) if tensor is not None else None
 
 
 def _known(names: Names, tensor: Tensor) -> str | None:
