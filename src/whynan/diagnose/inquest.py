@@ -109,9 +109,17 @@ class Inquest:
         return list(self.snapshot.modules) if self.snapshot is not None else []
 
     @property
+    def updates(self) -> int:
+        """Updates of the parameters before the birth; iterations, where they are updated by hand."""
+        if self.birth is None:
+            return self.step
+        by_hand = self.snapshot is not None and not self.snapshot.optimizers
+        return max(self.birth.step, self.birth.iteration or 0) if by_hand else self.birth.step
+
+    @property
     def first_step(self) -> bool:
         """Did it fail before any update of parameters was made?"""
-        return self.birth is not None and self.birth.step == 0 and self.birth.phase not in ("data", "optimizer")
+        return self.birth is not None and self.updates == 0 and self.birth.phase not in ("data", "optimizer")
 
     def name_of(self, tensor: Tensor | None) -> str | None:
         known = self.names.of(tensor) if self.names is not None and tensor is not None else None

@@ -184,11 +184,10 @@ def _same_symptom(seen: Seen, outcome: Outcome, run: LoopRun, watcher: Watcher) 
     """The alarm of the re-execution, if it is the one that is being explained."""
     if outcome.symptom is not None:
         again = outcome.symptom
-        if seen.what in ("loss", "gradient"):  # looked at every step: another step is another failure
-            if again.what in ("parameter", "state") and again.step < seen.step:
-                # these are looked at less often in the run itself: what made the loss bad, seen where it began
-                return again if run.record is None or run.index > run.record.clean_at else None
+        every_step = ("loss", "gradient")
+        if again.what in every_step and seen.what in every_step:  # another step is another failure
             return again if again.step == seen.step else None
+        # parameters and state are looked at after every step now, and may turn out to have been bad for some
         return again if again.what == seen.what or seen.hard else None
     if outcome.ended == "exception" and outcome.error is not None and seen.error is not None:
         return suspect(outcome.error, seen.step)

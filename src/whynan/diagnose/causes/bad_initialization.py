@@ -48,15 +48,17 @@ EARLY = 3  # updates: parameters are still close to what they were initialised t
 
 def assess(inquest: Inquest) -> Assessment:
     birth, how = inquest.birth, mechanism(inquest)
-    if birth is None or birth.phase not in ("forward", "backward") or birth.step > EARLY:
+    if birth is None or birth.phase not in ("forward", "backward", "optimizer") or inquest.updates > EARLY:
         return NO
     if how not in ("overflow", "exp", "cast", "derivative-overflow", "singular", "linalg", "div-zero"):
+        return NO
+    if birth.phase == "optimizer" and how != "overflow":
         return NO
     params, grown, data = parameters(inquest), layers(inquest), batches(inquest)
     gain = params.gain if params is not None else 0.0
     factor = grown.factor if grown is not None else 1.0
     if how in ("singular", "linalg", "div-zero"):
-        if birth.step > 0:
+        if inquest.updates > 0:
             return NO
         return Assessment(
             0.4,
@@ -68,7 +70,7 @@ def assess(inquest: Inquest) -> Assessment:
         score = 0.75
     if factor > 1.8 and grown is not None and len(grown.sizes) > 3:
         score = max(score, 0.7) + (0.12 if gain > 1.8 else 0.05)
-    if birth.step > 0:
+    if inquest.updates > 0:
         score -= 0.3
     if how == "exp":
         score = min(score, 0.7)
@@ -76,7 +78,7 @@ def assess(inquest: Inquest) -> Assessment:
         score = min(score, 0.45)
     named = f" of `{params.gain_of}`" if params is not None and params.gain_of else ""
     per_layer = f"; values grow {number(factor)} times per layer" if factor > 1.3 else ""
-    when = "before the first update" if birth.step == 0 else f"after {birth.step} updates"
+    when = "before the first update" if inquest.updates == 0 else f"after {inquest.updates} updates"
     return Assessment(
         score,
         f"It fails {when}: std * sqrt(fan_in){named} is {number(gain)} where about 1 keeps values in range{per_layer}.",

@@ -72,5 +72,5 @@ def assess(inquest: Inquest) -> Assessment:
             ),
         ),
         decisive=("clip",),
-        expects={"clip": True, "drop-batch": False, "winsorise": False},
+        expects={"clip": True, "lr/10": True, "drop-batch": False, "winsorise": False},
     )

@@ -90,7 +90,7 @@ def assess(inquest: Inquest) -> Assessment:
         score = 0.88 if how != "exp" or _far_over(inquest) else 0.6
         code = usercode(inquest)
         if code is not None and (code.clip_after_step is not None or code.never_zeroed):
-            score = min(score, 0.72)  # the growth is there, and the source says why
+            score = min(score, 0.6)  # the growth is there, and the source says why
         which_way = direction(inquest)
         if which_way is not None and which_way.falling:
             score = min(score, 0.6)  # overshooting drives a loss up, not to minus infinity
@@ -125,12 +125,12 @@ def assess(inquest: Inquest) -> Assessment:
         )
     params = parameters(inquest)
     grown = params.growth if params is not None else None
-    if birth.step <= 4 or grown is not None and grown > 10:
+    if inquest.updates <= 4 or grown is not None and grown > 10:
         far = f"; parameters grew {number(grown)} times in {params.steps_between} steps" if grown and params else ""
         return Assessment(
             0.5 if grown is not None and grown > 10 else 0.42,
-            f"It fails {birth.step} updates after the start{rate}{far}.",
-            (saw("steps until the failure", str(birth.step), "too few for a trend"),),
+            f"It fails {inquest.updates} updates after the start{rate}{far}.",
+            (saw("steps until the failure", str(inquest.updates), "too few for a trend"),),
             decisive=("lr/10",),
             expects=EXPECTS,
         )

@@ -59,7 +59,7 @@ def assess(inquest: Inquest) -> Assessment:
     if mechanism(inquest) not in ("overflow", "exp", "cast", "div-tiny", "log-zero", "singular"):
         return NO
     extreme = math.log10(found.scale)
-    score = min(0.86, 0.25 + 0.06 * extreme) + (0.08 if birth.step <= EARLY else -0.15)
+    score = min(0.86, 0.25 + 0.06 * extreme) + (0.08 if inquest.updates <= EARLY else -0.15)
     if mechanism(inquest) in ("log-zero", "singular", "exp"):
         score = min(score, 0.4)  # it may have driven the op to its edge; the op is the nearer cause
     if found.outlier is not None and found.outlier.ratio > 1e3:
@@ -68,7 +68,7 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         max(0.0, min(score, 0.9)),
         f"All batches are extreme: `{found.scale_of or 'the input'}` goes up to {number(found.scale)}{spread}, "
-        f"and it fails at step {birth.step}.",
+        f"and it fails at step {inquest.updates}.",
         (
             saw(
                 "scale of the data",

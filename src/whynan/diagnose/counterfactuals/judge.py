@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from torch import Tensor
+
 from whynan.diagnose.inquest import Inquest
 from whynan.tensors.many import is_finite
 from whynan.watch.attempts import Attempt, Outcome
 
 LOSS_FACTOR = 10.0  # a "healthy" loss may be ten times the usual one: float64 "cured" a divergence at 7e88 times
 MENDED_FACTOR = 100.0  # where one value was mended, the loss term that was infinite is merely large
+RECOVERING = 0.1  # of the loss at the start of the attempt, where that was already far too high
 MENDING = frozenset({"op-guard", "impute", "mend-state", "float32"})
 
 
@@ -28,6 +31,7 @@ class Verdict:
     words: str
     steps: int
     loss: float | None = None
+    later: int = 0  # iterations between the first failure and this one; negative if it came earlier
     usable: bool = True  # False: the change broke the program in another way and says nothing
 
 
@@ -59,9 +63,8 @@ def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Ou
         )
         words = f"failed again {when}: {outcome.symptom.what} {outcome.symptom.value}"
         elsewhere = name == "identical" and later < 0 and _was_finite(inquest, outcome.symptom)
-        return Verdict(
-            name, title, elsewhere, False, words + (", where it had been finite" if elsewhere else ""), beyond
-        )
+        words += ", where it had been finite" if elsewhere else ""
+        return Verdict(name, title, elsewhere, False, words, beyond, later=later)
     if outcome.ended == "exception":
         error = outcome.error
         same = _same_error(inquest, error)
@@ -71,17 +74,22 @@ def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Ou
         return Verdict(name, title, False, False, "the loss was non-finite again", beyond)
     if _watched_is_bad(inquest):
         return Verdict(name, title, False, False, "the same tensor was non-finite again", beyond)
-    if outcome.ended == "left" and beyond < 0:
-        return Verdict(name, title, False, True, "the loop was left before the failing iteration", beyond, usable=False)
+    if outcome.ended == "left" and beyond <= 0:  # a program that leaves its loop when it sees a NaN leaves it here
+        return Verdict(name, title, False, beyond < 0, "the loop was left", beyond, usable=beyond == 0)
     loss = median(losses[-max(1, len(losses) // 4) :]) if losses else None
     usual = usual_loss(inquest)
-    if (
-        loss is not None
-        and usual is not None
-        and loss > usual[0] + (MENDED_FACTOR if name in MENDING else LOSS_FACTOR) * usual[1]
-    ):
+    limit = usual[0] + (MENDED_FACTOR if name in MENDING else LOSS_FACTOR) * usual[1] if usual is not None else math.inf
+    if loss is not None and usual is not None and loss > limit:
         words = f"finite, but the loss is {loss:.3g} where it was {usual[0]:.3g}"
-        return Verdict(name, title, False, True, words, beyond, loss)
+        begun = abs(losses[0])
+        if begun <= limit:
+            return Verdict(name, title, False, True, words, beyond, loss)
+        # no snapshot is older than the divergence: what counts is which way the loss goes from there
+        if abs(loss) < RECOVERING * begun:
+            return Verdict(
+                name, title, True, True, f"finite; the loss falls from {begun:.3g} to {loss:.3g}", beyond, loss
+            )
+        return Verdict(name, title, False, True, words, beyond, loss, usable=abs(loss) > begun)
     shown = f", loss {loss:.3g}" if loss is not None else ""
     return Verdict(
         name, title, True, True, f"all finite, {max(0, beyond)} iterations beyond the failure{shown}", beyond, loss
@@ -106,8 +114,11 @@ def _our_fault(error: BaseException | None) -> bool:
 
 
 def _watched_is_bad(inquest: Inquest) -> bool:
-    """For symptoms that the always-on look does not see by itself: buffers, outputs."""
+    """For symptoms that do not raise an alarm by themselves: buffers, and optimizer state that no update shows."""
     seen = inquest.seen
-    if seen is None or seen.what not in ("buffer", "output", "state"):
-        return False
-    return any(not is_finite(t) for t in seen.tensors)
+    if seen is not None and seen.what == "buffer":
+        return any(not is_finite(t) for t in seen.tensors)
+    if seen is not None and seen.what == "state":  # each execution may make its own state tensors
+        states = (state for optimizer in inquest.optimizers for state in optimizer.state.values())
+        return any(isinstance(v, Tensor) and not is_finite(v) for state in states for v in state.values())
+    return False

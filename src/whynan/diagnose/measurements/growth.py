@@ -67,7 +67,8 @@ def growth(inquest: Inquest) -> Growth | None:
     if history is None:
         return None
     born = inquest.birth.step if inquest.birth is not None else inquest.step
-    loss = series("the loss", [(s, abs(v)) for _, s, v in history.loss if s <= born])
+    by_hand = len({s for _, s, _ in history.loss}) == 1  # no optimizer counts steps: every backward is one
+    loss = series("the loss", [(b if by_hand else s, abs(v)) for b, s, v in history.loss if s <= born])
     grads: dict[int, list[tuple[int, float]]] = {}
     params: dict[int, list[tuple[int, float]]] = {}
     for s, who, norms in history.grad_norms:
