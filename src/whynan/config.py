@@ -44,7 +44,7 @@ class Config:
     # colours on stderr; auto follows the terminal and NO_COLOR
     color: Color = "auto"
     # share of the run's wall time that snapshots may cost
-    snapshot_share: float = 0.03
+    snapshot_share: float = 0.02
     # memory that snapshots may take, MiB
     memory_mb: float = 512.0
     # run the script again from its start, where it is short enough, as the last proof

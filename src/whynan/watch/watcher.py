@@ -26,7 +26,7 @@ class Watcher:
     """One watched program. `investigator` explains in the user's loop; `fallback` where no loop can be re-executed."""
 
     def __init__(
-        self, sites: SiteTable, is_user_file: Callable[[str], bool], *, share: float = 0.03, memory_mb: float = 512
+        self, sites: SiteTable, is_user_file: Callable[[str], bool], *, share: float = 0.02, memory_mb: float = 512
     ) -> None:
         self.is_user_file = is_user_file
         self.share = share
