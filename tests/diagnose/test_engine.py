@@ -9,7 +9,8 @@ from whynan.diagnose.assessment import Assessment, saw
 from whynan.diagnose.catalogue import CauseEntry
 from whynan.diagnose.counterfactuals.base import EXPERIMENTS, load
 from whynan.diagnose.counterfactuals.judge import Verdict
-from whynan.diagnose.engine import Suspect, _answer, _next, _proved, diagnose
+from whynan.diagnose.engine import _next, diagnose
+from whynan.diagnose.ranking import Suspect, answer, proved
 
 EVIDENCE = (saw("something", "1", "much"),)
 
@@ -44,10 +45,10 @@ def test_proved_needs_a_cure_and_a_control_that_fails():
     cause = suspect("log-of-zero", 0.9, ("op-guard",), op_guard=True)
     cure = verdict("op-guard", True)
     cause.hear(cure)
-    assert _proved(cause, [cause], {"op-guard": cure, "identical": CONTROL})
-    assert not _proved(cause, [cause], {"op-guard": cure})
-    assert not _proved(cause, [cause], {"op-guard": cure, "identical": verdict("identical", True)})
-    assert not _proved(cause, [cause], {"identical": CONTROL})
+    assert proved(cause, [cause], {"op-guard": cure, "identical": CONTROL})
+    assert not proved(cause, [cause], {"op-guard": cure})
+    assert not proved(cause, [cause], {"op-guard": cure, "identical": verdict("identical", True)})
+    assert not proved(cause, [cause], {"identical": CONTROL})
 
 
 def test_a_rival_that_predicted_the_same_forbids_the_word():
@@ -58,10 +59,10 @@ def test_a_rival_that_predicted_the_same_forbids_the_word():
     results = {"lr/10": verdict("lr/10", True), "identical": CONTROL}
     for cause in (first, rival):
         cause.hear(results["lr/10"])
-    assert not _proved(first, [first, rival], results)
+    assert not proved(first, [first, rival], results)
     companion = suspect("arithmetic-overflow", 0.8)
     companion.assessment.expects["lr/10"] = True  # type: ignore[index]
-    assert _proved(first, [first, companion], results)
+    assert proved(first, [first, companion], results)
 
 
 def test_a_broken_prediction_forbids_the_word():
@@ -69,11 +70,11 @@ def test_a_broken_prediction_forbids_the_word():
     results = {"drop-batch": verdict("drop-batch", True), "winsorise": verdict("winsorise", False)}
     for result in results.values():
         cause.hear(result)
-    assert not _proved(cause, [cause], results | {"identical": CONTROL})
+    assert not proved(cause, [cause], results | {"identical": CONTROL})
 
 
 def test_one_cause_per_class_and_best_first():
-    causes = _answer(
+    causes = answer(
         Inquest(), [suspect("log-of-zero", 0.5), suspect("log-of-zero", 0.9), suspect("other", 0.6)], {}
     ).causes
     assert [(c.class_, c.score) for c in causes] == [("log-of-zero", 0.9), ("other", 0.6)]

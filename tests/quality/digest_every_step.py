@@ -11,7 +11,8 @@ def _print(optimizer, args, kwargs):  # type: ignore[no-untyped-def]
     for group in optimizer.param_groups:
         for p in group["params"]:
             digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    print("parameters", digest.hexdigest()[:16], flush=True)
+    # one write a line: several processes may share the output
+    print(f"parameters {digest.hexdigest()[:16]}\n", end="", flush=True)
 
 
 register_optimizer_step_post_hook(_print)

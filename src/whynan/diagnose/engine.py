@@ -9,63 +9,20 @@ same."""
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from whynan.case.facts import Cause, Evidence, Level
-from whynan.diagnose.assessment import CONCLUSIVE, SUPPORTED, Assessment
-from whynan.diagnose.catalogue import CauseEntry, all_causes
+from whynan.diagnose.assessment import CONCLUSIVE, Assessment
+from whynan.diagnose.catalogue import all_causes
 from whynan.diagnose.counterfactuals.base import EXPERIMENTS, Experiment, load, snapshot_for
 from whynan.diagnose.counterfactuals.judge import Verdict, judge
 from whynan.diagnose.inquest import Inquest
-from whynan.diagnose.notes import doubts, upstream_of
+from whynan.diagnose.ranking import Diagnosis, Suspect, answer, flipped, is_transient
 from whynan.watch.attempts import Attempt, Outcome
 
 HORIZON = 20  # iterations beyond the failure
 RIVALS = 0.35  # causes this far below the first are still worth an experiment
-SHOWN = 5
-COMPANIONS = frozenset({"bad-input", "indexing-or-padding", "bad-initialization", "arithmetic-overflow"})
-"""Classes that may describe another side of the same fault (the data, the mechanism); they do not contradict a "
-"proof."""
-# log-odds of (predicted to pass, passed): most experiments fail, so a failure that was predicted says little, and a
-# cure that was promised and did not come says most
-WEIGHTS = {(True, True): 1.0, (False, False): 0.25, (True, False): -2.2, (False, True): -0.8}
-
-
-@dataclass
-class Suspect:
-    """One cause with its assessment and what the experiments said about it."""
-
-    entry: CauseEntry
-    assessment: Assessment
-    odds: float = 0.0
-    results: list[Verdict] = field(default_factory=list)
-
-    @property
-    def score(self) -> float:
-        start = min(max(self.assessment.score, 0.01), 0.99)
-        return 1 / (1 + math.exp(-(math.log(start / (1 - start)) + self.odds)))
-
-    def hear(self, verdict: Verdict) -> None:
-        expected = self.assessment.expects.get(verdict.experiment)
-        if expected and verdict.experiment == "drop-batch" and verdict.later > 0:
-            return  # the batch after it may be just as bad: windows overlap, a broken sensor stays broken
-        if expected is not None and verdict.usable:
-            self.odds += WEIGHTS[expected, verdict.passed]
-            self.results.append(verdict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """Causes best first, what the experiments gave, and what remains open. `upstream` says where the numbers "
-    "came from."""
-
-    causes: tuple[Cause, ...] = ()
-    notes: tuple[str, ...] = ()
-    experiments: tuple[Verdict, ...] = ()
-    upstream: tuple[str, ...] = ()
 
 
 def diagnose(inquest: Inquest) -> Generator[Attempt, Outcome, Diagnosis]:
@@ -78,12 +35,12 @@ def diagnose(inquest: Inquest) -> Generator[Attempt, Outcome, Diagnosis]:
             yield from _experiments(inquest, suspects, results)
         except Exception as error:  # what was measured so far is still an answer
             inquest.errors.append(f"experiments: {type(error).__name__}: {error}")
-    return _answer(inquest, suspects, results)
+    return answer(inquest, suspects, results)
 
 
 def assess_only(inquest: Inquest) -> Diagnosis:
     """The answer from local evidence alone: where nothing can be executed again."""
-    return _answer(inquest, assess_all(inquest), {})
+    return answer(inquest, assess_all(inquest), {})
 
 
 def assess_all(inquest: Inquest) -> list[Suspect]:
@@ -133,7 +90,7 @@ def _experiments(
         for suspect in suspects:
             suspect.hear(verdict)
     suspects.sort(key=lambda s: -s.score)
-    if suspects and _flipped(suspects[0], results) and not is_transient(suspects[0]):
+    if suspects and flipped(suspects[0], results) and not is_transient(suspects[0]):
         yield from _control(inquest, suspects[0], results, pace, deadline - time.monotonic())
 
 
@@ -151,7 +108,7 @@ def _next(inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdict]
     ]
     classes = {s.entry.class_ for s in rivals}
     if len(classes) <= 1 or first.score >= CONCLUSIVE and first.score - _second(suspects) > 0.12:
-        if _flipped(first, results) or len(results) >= 3:
+        if flipped(first, results) or len(results) >= 3:
             return None
         decisive = [e for e in candidates if e.name in first.assessment.decisive]
         return decisive[0] if decisive else None
@@ -231,17 +188,9 @@ def _undo(inquest: Inquest) -> None:
     inquest.cleanup = contextlib.ExitStack()
 
 
-def _flipped(suspect: Suspect, results: dict[str, Verdict]) -> bool:
-    return any(n in results and results[n].passed and results[n].usable for n in suspect.assessment.decisive)
-
-
 def first_of_all(suspects: list[Suspect]) -> bool:
     """Is a fault that does not come back among those that matter? Then the control decides, before anything else."""
     return any(s.score > 0.4 and is_transient(s) for s in suspects)
-
-
-def is_transient(suspect: Suspect) -> bool:
-    return suspect.entry.class_ == "nondeterministic-fault"
 
 
 def _control(
@@ -262,84 +211,3 @@ def _control(
     verdict = yield from _run(inquest, control, pace, max(left, 5.0))
     if verdict is not None:
         results["identical"] = verdict
-
-
-# the answer ----------------------------------------------------------------------------------------------------------
-
-
-def _answer(inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdict]) -> Diagnosis:
-    suspects.sort(key=lambda s: -s.score)
-    best: dict[str, Suspect] = {}
-    for suspect in suspects:
-        best.setdefault(suspect.entry.class_, suspect)
-    ranked = list(best.values())
-    causes = tuple(_cause(i, s, ranked, results) for i, s in enumerate(ranked[:SHOWN]) if s.score > 0.1 or i == 0)
-    return Diagnosis(
-        causes=causes,
-        notes=tuple(doubts(inquest, causes, [s.assessment for s in ranked], results)),
-        experiments=tuple(results.values()),
-        upstream=tuple(upstream_of(inquest)),
-    )
-
-
-def _cause(place: int, suspect: Suspect, ranked: list[Suspect], results: dict[str, Verdict]) -> Cause:
-    evidence = list(suspect.assessment.evidence)
-    told = [
-        results[n]
-        for n in results
-        if n in suspect.assessment.expects or n in suspect.assessment.decisive or n == "identical"
-    ]
-    evidence += [_as_evidence(suspect, v) for v in told if v.usable]
-    return Cause(
-        class_=suspect.entry.class_,
-        level=_level(place, suspect, ranked, results),
-        score=round(suspect.score, 3),
-        summary=suspect.assessment.summary,
-        evidence=tuple(evidence),
-        name=suspect.entry.name,
-    )
-
-
-def _as_evidence(suspect: Suspect, verdict: Verdict) -> Evidence:
-    expected = suspect.assessment.expects.get(verdict.experiment)
-    if verdict.experiment == "identical":
-        means = "the failure is reproducible" if not verdict.passed else "the failure does not come back"
-    elif expected is None:
-        means = "says nothing about this cause"
-    else:
-        means = "as this cause predicts" if expected is verdict.passed else "speaks against this cause"
-    return Evidence(what=f"the same iterations {verdict.title}", measured=verdict.words, means=means)
-
-
-def _level(place: int, suspect: Suspect, ranked: list[Suspect], results: dict[str, Verdict]) -> Level:
-    if place == 0 and _proved(suspect, ranked, results):
-        return "proved"
-    broken = any(suspect.assessment.expects.get(v.experiment) and not v.passed for v in suspect.results)
-    return "supported" if suspect.score >= SUPPORTED and suspect.assessment.evidence and not broken else "guess"
-
-
-def _proved(suspect: Suspect, ranked: list[Suspect], results: dict[str, Verdict]) -> bool:
-    """A decisive experiment passed, the control failed, the local evidence is strong, and nobody else predicted it."""
-    control = results.get("identical")
-    if is_transient(suspect):
-        return control is not None and control.passed and suspect.assessment.score > 0.9
-    if (
-        control is None
-        or control.passed
-        or not control.usable
-        or suspect.assessment.score < SUPPORTED
-        or suspect.score < 0.8
-    ):
-        return False
-    passed = [n for n in suspect.assessment.decisive if n in results and results[n].passed and results[n].usable]
-    broken = [v for v in suspect.results if suspect.assessment.expects.get(v.experiment) and not v.passed]
-    if not passed or broken:
-        return False
-    for rival in ranked:
-        if rival.entry.class_ in COMPANIONS and suspect.entry.class_ not in COMPANIONS:
-            continue
-        if rival is suspect or rival.score < 0.5 or rival.score < suspect.score - 0.3:
-            continue
-        if all(rival.assessment.expects.get(n) is True for n in passed):
-            return False
-    return True
