@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from whynan.case.facts import Birth, Report, Run, Symptom
+from whynan.case.facts import Birth, Phase, Report, Run, Symptom
 from whynan.case.paths import relative_to
 from whynan.config import Config
 from whynan.errors import WhynanError
@@ -360,6 +360,9 @@ class Session:
             print(f"whynan: {error}", file=sys.stderr)
 
 
+_PHASES: dict[str, Phase] = {"parameter": "optimizer", "state": "optimizer", "gradient": "backward"}
+
+
 def where_it_was_noticed(located: Located) -> Birth | None:
     """For a failure that did not come back: the line of the alarm is all that is known."""
     seen = located.seen
@@ -369,11 +372,7 @@ def where_it_was_noticed(located: Located) -> Birth | None:
     return Birth(
         step=seen.step,
         iteration=located.iteration,
-        phase="optimizer"
-        if seen.what in ("parameter", "state")
-        else "backward"
-        if seen.what == "gradient"
-        else "forward",
+        phase=_PHASES.get(seen.what, "forward"),
         kind="nan" if seen.value == "nan" else "inf",
         op=None,
         file=file,

@@ -212,7 +212,3 @@ class Attempts:
         if pending is not None:
             self.record.pending_error = None
             raise pending.with_traceback(pending.__traceback__)
-
-
-def in_replay() -> bool:
-    return Attempts.current is not None
