@@ -25,6 +25,7 @@ ORDER = (
     "lint",
     "report",
     "integrations",
+    "investigation",
     "session",
     "cli",
 )

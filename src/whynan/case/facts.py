@@ -77,6 +77,26 @@ class Symptom:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Counts of the finite elements of one tensor: `counts[i]` lie in [bounds[i], bounds[i + 1]).
+
+    `axis` says how the bounds are spaced: "linear", "log" (all positive), or "symlog" (powers of ten on both sides of
+    zero). `edge` is the value at which the op stops being finite, where one number says that (0 for log, 88.72 for
+    exp in float32), `beyond` the side that is lost.
+    """
+
+    name: str
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    axis: Literal["linear", "log", "symlog"] = "linear"
+    zeros: int = 0
+    nonfinite: int = 0
+    edge: float | None = None
+    edge_label: str | None = None
+    beyond: Literal["below", "above", "at"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Birth:
     """THE answer to "where": the earliest birth on the data-flow path that reaches the symptom."""
 
@@ -102,6 +122,7 @@ class Birth:
     elements: Elements | None = None
     rows: tuple[int, ...] = ()  # sample indices within the batch
     stack: tuple[Site, ...] = ()  # user frames, outermost first
+    histograms: tuple[Histogram, ...] = ()  # of the inputs
     note: str | None = None  # a sentence that a reader needs, e.g. where a bad batch value came from
 
 
@@ -116,6 +137,15 @@ class PathStep:
     module: str | None = None
     absmax: float | None = None
     phase: Phase | None = None
+    source: str | None = None  # the source line
+    expression: str | None = None
+    shape: tuple[int, ...] | None = None  # of the output that the story follows
+    dtype: str | None = None
+    min: float | None = None
+    max: float | None = None
+    nonfinite: int = 0
+    total: int = 0
+    inputs: tuple[int, ...] = ()  # positions in the path of the steps that this one read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +155,58 @@ class Evidence:
     what: str
     measured: str
     means: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One counterfactual: the same iterations again with one thing changed."""
+
+    name: str
+    changed: str  # "with gradients clipped to norm 1 before each step"
+    cured: bool
+    what: str  # what happened, in words
+    steps: int = 0
+    usable: bool = True  # False: it could not be tried, and says nothing
+    loss_before: float | None = None
+    loss_after: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """A table of layers by steps: `values[i][j]` is `what` of layer `names[i]` at `steps[j]`, None where not looked at.
+
+    A layer is the module that owns the parameters; its norm is the 2-norm over its parameters.
+    """
+
+    what: Literal["gradient norm", "weight norm", "update ratio"]
+    names: tuple[str, ...]
+    steps: tuple[int, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One tensor of the failing batch, by sample and (2-D: by feature; 4-D: by channel) by column."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    row_absmax: tuple[float, ...] = ()  # over the finite elements of each of the first rows
+    row_nonfinite: tuple[int, ...] = ()
+    column_absmax: tuple[float, ...] = ()
+    column_nonfinite: tuple[int, ...] = ()
+    indices: tuple[int, ...] = ()  # indices in the data set of the rows, where a DataLoader drew them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """An early warning, or something that a guard did. `kind` is its registered name, `name` the parameter's."""
+
+    step: int
+    kind: str
+    message: str
+    name: str | None = None
+    value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +257,7 @@ class Run:
     overhead: float | None = None  # seconds spent in whynan's own watching
     rank: int = 0
     world_size: int = 1
+    environment: dict[str, str] = field(default_factory=dict)  # platform, versions, settings that change numerics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +271,11 @@ class Report:
     path: tuple[PathStep, ...] = ()
     history: dict[str, list[Any]] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    layers: tuple[Layers, ...] = ()
+    batch: tuple[Batch, ...] = ()
+    alerts: tuple[Alert, ...] = ()  # early warnings before the failure, oldest first
+    actions: tuple[Alert, ...] = ()  # what guards did, oldest first
     remedies: tuple[Remedy, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()  # what the tool could not do, and how it came to know what it says

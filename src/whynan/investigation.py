@@ -1,0 +1,290 @@
+"""From an alarm to an answer: where, why, which change cures it. Told once, for every way of watching.
+
+An `Investigation` is asked in the user's loop (`investigate`, where iterations can be executed again) or outside of
+any (`no_loop`, where only a re-run from the start can tell), and presents what it finds: the place as soon as it is
+known, then the reason and the patch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import os
+import platform
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from whynan.case.facts import Birth, Phase, Report, Run, Symptom
+from whynan.case.paths import relative_to
+from whynan.config import Config
+from whynan.errors import WhynanError
+from whynan.watch.script import Outcome as Ended
+from whynan.watch.script import clean_tracebacks
+from whynan.watch.signals import Stop
+
+if TYPE_CHECKING:
+    from whynan.diagnose.engine import Diagnosis
+    from whynan.diagnose.inquest import Inquest
+    from whynan.replay.locate import Located
+    from whynan.replay.rerun import Spare
+    from whynan.report.progress import Progress
+    from whynan.watch.attempts import Attempt, Attempts, Outcome
+    from whynan.watch.loops import LoopRun
+    from whynan.watch.sentinel import Seen
+    from whynan.watch.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the user asked to run: `whynan run NAME ARGV...` or `whynan run -m NAME ARGV...`."""
+
+    kind: Literal["script", "module"]
+    name: str
+    argv: list[str] = field(default_factory=list)
+
+
+class Investigation:
+    """State of one watched program, as far as explaining it needs it."""
+
+    def __init__(self, target: Target, config: Config) -> None:
+        self.target = target
+        self.config = config
+        self.watcher: Watcher | None = None
+        self.spare: Spare | None = None  # a copy of this process that can run the program again
+        self.goal: dict[str, Any] | None = None  # in that copy: what it shall find out
+        self.report: Report | None = None
+        self.started = time.perf_counter()
+        self.began = time.time()
+        self.folder = os.getcwd()
+        self.case: Path | None = None
+        self.ended = False  # the program is over, its traceback is printed
+
+    def attach(self, watcher: Watcher) -> None:
+        """Explain what this watcher sees."""
+        self.watcher = watcher
+        watcher.explain_with(self.investigate)
+        watcher.fallback = self.no_loop
+
+    # where -----------------------------------------------------------------------------------------------------
+
+    def investigate(self, run: LoopRun, attempts: Attempts) -> Generator[Attempt, Outcome, bool]:
+        """Called inside the user's loop. True ends the program, False lets it go on as if nothing had been."""
+        from whynan.replay.locate import locate
+
+        watcher = self.watcher
+        assert watcher is not None and watcher.pending is not None
+        seen = watcher.pending[1]
+        located = yield from locate(run, seen, watcher)
+        if located.benign or (located.birth is None and located.source is None and not seen.hard):
+            watcher.sentinel.accept(seen.tensors)
+            watcher.pending = None
+            return False
+        if self.goal is not None:
+            from whynan.replay.fromstart import found
+
+            found(self.goal, located)
+        if self.may_fix:
+            from whynan.remedy import trials
+
+            trials.warm_up()  # a process that imports torch while the cause is looked for
+        located = self._look_from_the_start(located)
+        yield from self._explain(located, seen)
+        return True
+
+    def no_loop(self, seen: Seen, stop: bool = True) -> None:
+        """An alarm where nothing can be executed again: re-run the program up to just before it."""
+        from whynan.replay import fromstart
+
+        watcher = self.watcher
+        assert watcher is not None
+        if self.goal is not None:
+            fromstart.alarm(self.goal, watcher, seen)
+            return
+        watcher.muted = True
+        located = fromstart.scope_again(seen, self.spare, watcher, timeout=self._patience())
+        if located is None:
+            watcher.muted = not seen.hard
+            if not seen.hard:
+                return
+            located = fromstart.nothing_known(seen)
+        for _ in self._explain(located, seen):
+            raise AssertionError("nothing can be executed again outside of a loop")
+        if stop:
+            raise Stop
+
+    def _look_from_the_start(self, located: Located) -> Located:
+        """Where the iteration alone could not tell where the value was born, run the program again."""
+        from whynan.replay import fromstart
+
+        if self.spare is None or self.watcher is None:
+            return located
+        return fromstart.complete(located, self.spare, self.watcher, timeout=self._patience())
+
+    def _patience(self) -> float:
+        """Seconds a re-run may take: as long as the program took so far, and a little more."""
+        return 10.0 + 3.0 * (time.perf_counter() - self.started)
+
+    # why, and what to do ---------------------------------------------------------------------------------------
+
+    def _explain(self, located: Located, seen: Seen) -> Generator[Attempt, Outcome, None]:
+        """Present the place, look for cause and cure, present those."""
+        from whynan.diagnose.engine import diagnose
+        from whynan.diagnose.inquest import Inquest
+
+        watcher = self.watcher
+        assert watcher is not None
+        inquest = Inquest.of(located, watcher, self.config)
+        if located.birth is None:
+            located.birth = where_it_was_noticed(located)
+        report = self._report(located, seen)
+        self._present_where(report, located)
+        if not self.config.watch_only:
+            with self._progress() as progress:
+                progress.stage("looking for the cause, one change at a time")
+                diagnosis = yield from diagnose(inquest)
+                report = self._with_remedies(_with_causes(report, diagnosis), progress)
+        self._present(report, inquest)
+        watcher.muted, watcher.pending = True, None
+
+    # the answer ------------------------------------------------------------------------------------------------
+
+    def _report(self, located: Located, seen: Seen) -> Report:
+        name = seen.name
+        if located.names is not None and located.seen.tensors:
+            owner = located.seen.owner if located.seen.owner is not None else located.seen.tensors[0]
+            known = located.names.of(owner)
+            if known is not None and known.kind in ("parameter", "buffer", "gradient", "state"):
+                name = known.name if seen.what != "state" or seen.name is None else f"{seen.name} of {known.name}"
+        if located.reproduced != "no" and located.seen.what == seen.what:
+            seen = located.seen
+        symptom = Symptom(step=seen.step, iteration=located.iteration, what=seen.what, name=name, value=seen.value)  # type: ignore[arg-type]
+        assert self.watcher is not None
+        return Report(
+            verdict="nonfinite",
+            run=self.run_facts(),
+            symptom=symptom,
+            birth=located.birth,
+            path=located.path,
+            history=self.watcher.sentinel.history.series(),
+            notes=tuple(located.notes),
+            reproduced=located.reproduced if located.reproduced in ("bitwise", "eager", "rerun") else "no",  # type: ignore[arg-type]
+        )
+
+    @property
+    def may_fix(self) -> bool:
+        config = self.config
+        wanted = config.fixes and config.fix_budget > 0 and not config.watch_only
+        return wanted and self.target.kind == "script" and self.goal is None
+
+    def _progress(self) -> Progress:
+        from whynan.report.progress import Progress
+
+        return Progress(not self.config.quiet)
+
+    def _with_remedies(self, report: Report, progress: Progress) -> Report:
+        """Patches that were tried on copies of the program, the verified ones first."""
+        if not self.may_fix:
+            return report
+        from whynan.remedy.plan import propose
+
+        progress.stage("trying remedies on copies of the program")
+        script = os.path.join(self.folder, self.target.name)
+        remedies, rejected = propose(
+            report, script=script, argv=tuple(self.target.argv), budget_s=self.config.fix_budget, cwd=self.folder
+        )
+        return replace(report, remedies=remedies, rejected=rejected)
+
+    def run_facts(self) -> Run:
+        torch = sys.modules.get("torch")
+        seconds = time.perf_counter() - self.started
+        return Run(
+            script=self.target.name,
+            argv=tuple(self.target.argv),
+            python=platform.python_version(),
+            torch=getattr(torch, "__version__", None) and str(torch.__version__),  # type: ignore[union-attr]
+            device="cuda" if torch is not None and torch.cuda.is_initialized() else "cpu",
+            steps=self.watcher.sentinel.steps if self.watcher is not None else 0,
+            seconds=round(seconds, 3),
+            overhead=round(self.watcher.sentinel.seconds, 3) if self.watcher is not None else None,
+            rank=int(os.environ.get("RANK", "0") or 0),
+            world_size=int(os.environ.get("WORLD_SIZE", "1") or 1),
+        )
+
+    def _present_where(self, report: Report, located: Located) -> None:
+        """What is known already is printed at once; finding the reason can take a minute."""
+        self.report = report
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        if located.seen.error is not None and not self.ended:  # the traceback that python would have printed
+            clean_tracebacks(located.seen.error)
+            Ended(located.seen.error, 1).print_traceback()
+        if not self.config.quiet:
+            from whynan import report as reports
+
+            with contextlib.chdir(self.folder):
+                reports.show_where(relative_to(report, self.folder), color=self.config.color)
+
+    def _present(self, report: Report, inquest: Inquest) -> None:
+        from whynan import report as reports
+
+        self.report = report = relative_to(report, self.folder)
+        with contextlib.chdir(self.folder):  # wherever the program went, paths are those that the user typed
+            if self.config.case:
+                name = Path(self.target.name).stem if self.target.kind == "script" else self.target.name
+                self.case = reports.save(report, self.config.cases_dir, name)
+            if self.config.html:
+                from whynan.report.page import page
+
+                Path(self.config.html).write_text(page(report), encoding="utf-8")
+            if not self.config.quiet:
+                reports.show_why(report, case=self.case, color=self.config.color)
+        if self.config.apply:
+            self._apply(report)
+
+    def _apply(self, report: Report) -> None:
+        """Write the first verified patch into the user's file, after it was shown."""
+        from whynan.remedy.apply import apply_to_tree
+        from whynan.remedy.trials import Script
+
+        patch = next((r.patch for r in report.remedies if r.verified and r.patch), None)
+        if patch is None:
+            print("whynan: no verified patch, nothing was applied", file=sys.stderr)
+            return
+        root = Script(Path(self.folder, self.target.name), tuple(self.target.argv), Path(self.folder), None).root
+        try:
+            path = apply_to_tree(patch, root, self.began)
+            print(f"whynan: applied to {path}", file=sys.stderr)
+        except WhynanError as error:
+            print(f"whynan: {error}", file=sys.stderr)
+
+
+_PHASES: dict[str, Phase] = {"parameter": "optimizer", "state": "optimizer", "gradient": "backward"}
+
+
+def where_it_was_noticed(located: Located) -> Birth | None:
+    """For a failure that did not come back: the line of the alarm is all that is known."""
+    seen = located.seen
+    if seen.site is None:
+        return None
+    file, line, function = seen.site
+    return Birth(
+        step=seen.step,
+        iteration=located.iteration,
+        phase=_PHASES.get(seen.what, "forward"),
+        kind="nan" if seen.value == "nan" else "inf",
+        op=None,
+        file=file,
+        line=line,
+        function=function,
+        source=linecache.getline(file, line).rstrip("\n") or None,
+        note="This is where the value was noticed: the failure did not come back when the step was executed again.",
+    )
+
+
+def _with_causes(report: Report, diagnosis: Diagnosis) -> Report:
+    return replace(report, causes=diagnosis.causes, notes=(*report.notes, *diagnosis.notes, *diagnosis.upstream))
