@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
-from whynan.watch.quarantine import no_side_effects
+from whynan.watch.openfiles import open_files_untouched
+from whynan.watch.quarantine import no_side_effects, silence
 
 
 def test_files_are_neither_written_nor_removed(tmp_path: Path) -> None:
@@ -38,3 +40,48 @@ print("six")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert (done.stdout, done.stderr, done.returncode) == ("one\nsix\n", "", 0)
+
+
+def test_files_that_are_open_keep_what_they_had(tmp_path: Path) -> None:
+    log, book, raw = open(tmp_path / "log.txt", "w"), open(tmp_path / "book.txt", "w+"), open(tmp_path / "raw", "ab")  # noqa: SIM115
+    log.write("before\n")
+    book.write("one\n")
+    os.write(raw.fileno(), b"1")
+    with open_files_untouched():
+        log.write("inside\n")
+        log.flush()
+        book.seek(0)
+        assert book.read() == "one\n"
+        book.write("two\n")
+        os.write(raw.fileno(), b"2")
+    position = book.tell()
+    log.write("after\n")
+    os.write(raw.fileno(), b"3")
+    for file in (log, book, raw):
+        file.close()
+    assert (tmp_path / "log.txt").read_text() == "before\nafter\n"
+    assert (tmp_path / "book.txt").read_text() == "one\n" and position == 4
+    assert (tmp_path / "raw").read_bytes() == b"13"
+
+
+def test_a_stream_without_a_descriptor_is_silent_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tee:
+        name = "tee"
+
+        def __init__(self) -> None:
+            self.got: list[str] = []
+
+        def write(self, text: str) -> int:
+            self.got.append(text)
+            return len(text)
+
+        def flush(self) -> None:
+            pass
+
+    tee = Tee()
+    monkeypatch.setattr(sys, "stdout", tee)
+    with silence():
+        print("inside")
+        assert sys.stdout.name == "tee"
+    print("after")
+    assert "".join(tee.got) == "after\n"

@@ -1,7 +1,8 @@
-"""One line on stderr that says what whynan is doing, while the reader waits.
+"""What whynan is doing while the reader waits, on stderr.
 
-On a terminal the line is rewritten in place and removed at the end; in a log it is one plain line per stage. It is
-written to a duplicate of the descriptor, since standard error is silenced while iterations are executed again.
+On a terminal a bar that fills as the time allotted to a stage runs out, and that is gone at the end; in a log one plain
+line for each stage. It is written to a duplicate of the descriptor, since standard error is silenced while iterations
+are executed again.
 """
 
 from __future__ import annotations
@@ -9,52 +10,84 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 
 class Progress:
-    """Use as a context manager; `stage` says what begins now."""
+    """Use as a context manager; `stage` says what begins now. Never raises: telling must not cost the answer."""
 
     def __init__(self, enabled: bool = True) -> None:
-        self._fd: int | None = None
-        self._terminal = False
-        self._width = 0
-        self._begun = time.monotonic()
         self._enabled = enabled
+        self._stream: IO[str] | None = None
+        self._bars: Bars | None = None
 
     def __enter__(self) -> Progress:
         if self._enabled and sys.stderr is not None:
-            try:
-                self._fd = os.dup(sys.stderr.fileno())
-                self._terminal = os.isatty(self._fd)
-            except (OSError, ValueError, AttributeError):  # a stream without a descriptor, as in a notebook
-                self._fd = None
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # no descriptor, as in a notebook
+                self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace")
+        if self._stream is not None and self._stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._bars = _bars(self._stream)
+            self._quietly(self._bars.start)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._fd is not None:
-            self._clear()
-            os.close(self._fd)
-            self._fd = None
+        bars, self._bars = self._bars, None
+        if bars is not None:
+            self._quietly(bars.stop)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._quietly(stream.close)
 
-    def stage(self, text: str) -> None:
-        """Say that `text` ("looking for the cause") begins."""
-        if self._fd is None:
-            return
-        if self._terminal:
-            self._clear()
-            line = f"whynan: {text} ... ({time.monotonic() - self._begun:.0f} s)"
-            self._width = len(line)
-            self._write(line)
-        else:
-            self._write(f"whynan: {text} ...\n")
+    def stage(self, text: str, seconds: float | None = None, *, log: bool = True) -> None:
+        """Say that `text` ("looking for the cause") begins, and may take up to `seconds`.
 
-    def _clear(self) -> None:
-        if self._terminal and self._width:
-            self._write("\r" + " " * self._width + "\r")
-            self._width = 0
+        `log=False` leaves the stage out where there is no terminal to wait at.
+        """
+        bars, stream = self._bars, self._stream
+        if bars is not None:
+            self._quietly(lambda: _next_task(bars, text, seconds))
+        elif stream is not None and log:
+            self._quietly(lambda: print(f"whynan: {text} ...", file=stream, flush=True))
 
-    def _write(self, text: str) -> None:
-        assert self._fd is not None
-        with contextlib.suppress(OSError):
-            os.write(self._fd, text.encode())
+    @staticmethod
+    def _quietly(act: Callable[[], Any]) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the terminal has gone
+            act()
+
+
+def _next_task(bars: Bars, text: str, seconds: float | None) -> None:
+    for task in bars.task_ids:
+        bars.remove_task(task)
+    bars.add_task(text, total=seconds, limit=f"of at most {seconds:.0f} s" if seconds else "")
+
+
+def _bars(stream: IO[str]) -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, Task, TextColumn
+    from rich.progress import Progress as Bars
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    class Allotted(BarColumn):
+        """Fills with the time that has passed of what the stage may take."""
+
+        def render(self, task: Task) -> ProgressBar:
+            passed = min(task.elapsed or 0.0, task.total or 0.0)
+            return ProgressBar(total=task.total, completed=passed, width=24, pulse=task.total is None)
+
+    class Passed(TextColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.elapsed or 0.0:.0f} s {task.fields['limit']}", style="dim")
+
+    console = Console(file=stream, force_terminal=True, force_jupyter=False, highlight=False, markup=False, emoji=False)
+    columns = (
+        TextColumn("whynan: {task.description}", markup=False),
+        Allotted(),
+        Passed(""),
+        SpinnerColumn("line", finished_text=" "),
+    )
+    return Bars(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)

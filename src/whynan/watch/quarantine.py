@@ -1,8 +1,8 @@
 """While an iteration is executed again, nothing of it reaches the outside world.
 
 The first execution already printed, logged and saved. Standard output and error go to the null device at the level of
-file descriptors (C++ and logging handlers included), files opened for writing go to memory, and the calls that move or
-delete files do nothing.
+file descriptors (C++ and logging handlers included), files opened for writing go to memory, those that were open before
+keep their content (`openfiles`), and the calls that move or delete files do nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from whynan.watch.openfiles import open_files_untouched
 
 _WRITING = frozenset("wax+")
 
@@ -31,9 +33,12 @@ def silence() -> Iterator[None]:
             os.dup2(null, fd)
         except OSError:  # a closed descriptor needs no silence
             pass
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_silent(stream) for stream in streams)
     try:
         yield
     finally:
+        sys.stdout, sys.stderr = streams
         _flush()
         for fd, copy in kept:
             os.dup2(copy, fd)
@@ -77,8 +82,33 @@ def no_side_effects() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quarantine() -> Iterator[None]:
-    with silence(), no_side_effects():
+    with silence(), open_files_untouched(), no_side_effects():
         yield
+
+
+class _Silent:
+    """A stream of the user's that takes what is written to it and keeps it to itself."""
+
+    def __init__(self, stream: Any) -> None:
+        self._whynan_stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for _ in lines:
+            pass
+
+    def flush(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whynan_stream, name)
+
+
+def _silent(stream: Any) -> Any:
+    """The stream itself where it ends at a silenced descriptor; else (a notebook's, a tee) one that swallows."""
+    return stream if stream is None or type(stream) is io.TextIOWrapper else _Silent(stream)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
