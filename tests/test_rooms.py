@@ -24,9 +24,9 @@ ORDER = (
     "preflight",
     "lint",
     "report",
-    "integrations",
     "investigation",
     "session",
+    "integrations",
     "cli",
 )
 READS_ONLY = {"report": {"errors", "config", "case"}, "lint": {"errors", "config", "case"}}

@@ -26,6 +26,7 @@ _HOMES = {
     "Report": "whynan.case.facts",
     "UsageError": "whynan.errors",
     "WhynanError": "whynan.errors",
+    "load_ipython_extension": "whynan.integrations.notebook",
     "read_case": "whynan.case.folder",
 }
 

@@ -105,7 +105,9 @@ class Investigation:
             fromstart.alarm(self.goal, watcher, seen)
             return
         watcher.muted = True
-        located = fromstart.scope_again(seen, self.spare, watcher, timeout=self._patience())
+        with self._progress() as progress:
+            progress.stage("running the program again from its start", self._patience(), log=False)
+            located = fromstart.scope_again(seen, self.spare, watcher, timeout=self._patience())
         if located is None:
             watcher.muted = not seen.hard
             if not seen.hard:
@@ -120,9 +122,11 @@ class Investigation:
         """Where the iteration alone could not tell where the value was born, run the program again."""
         from whynan.replay import fromstart
 
-        if self.spare is None or self.watcher is None:
+        if self.spare is None or self.watcher is None or not fromstart.is_incomplete(located):
             return located
-        return fromstart.complete(located, self.spare, self.watcher, timeout=self._patience())
+        with self._progress() as progress:
+            progress.stage("running the program again from its start", self._patience(), log=False)
+            return fromstart.complete(located, self.spare, self.watcher, timeout=self._patience())
 
     def _patience(self) -> float:
         """Seconds a re-run may take: as long as the program took so far, and a little more."""
@@ -144,7 +148,7 @@ class Investigation:
         self._present_where(report, located)
         if not self.config.watch_only:
             with self._progress() as progress:
-                progress.stage("looking for the cause, one change at a time")
+                progress.stage("looking for the cause, one change at a time", self.config.why_budget)
                 diagnosis = yield from diagnose(inquest)
                 report = self._with_remedies(_with_causes(report, diagnosis), progress)
         self._present(report, inquest)
@@ -191,7 +195,7 @@ class Investigation:
             return report
         from whynan.remedy.plan import propose
 
-        progress.stage("trying remedies on copies of the program")
+        progress.stage("trying remedies on copies of the program", self.config.fix_budget)
         script = os.path.join(self.folder, self.target.name)
         remedies, rejected = propose(
             report, script=script, argv=tuple(self.target.argv), budget_s=self.config.fix_budget, cwd=self.folder

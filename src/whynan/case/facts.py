@@ -281,3 +281,10 @@ class Report:
     notes: tuple[str, ...] = ()  # what the tool could not do, and how it came to know what it says
     reproduced: Literal["bitwise", "eager", "rerun", "no", "not tried"] = "not tried"
     schema: str = SCHEMA
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows. The one place where data looks for the room that draws it: notebooks ask the object."""
+        from importlib import import_module
+
+        html: str = import_module("whynan.report.notebook").notebook(self)
+        return html

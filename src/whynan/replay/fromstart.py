@@ -20,12 +20,13 @@ from torch import Tensor
 
 from whynan.case.facts import Birth, PathStep
 from whynan.case.serial import plain, record_from
-from whynan.replay.births import Finding, birth_from, facts_of, path_from
+from whynan.replay.births import Finding, birth_from, facts_of
 from whynan.replay.locate import Located
 from whynan.replay.names import Names, flatten, root_modules
 from whynan.replay.numpywatch import NumpyWatch
 from whynan.replay.rerun import Spare, answer
 from whynan.replay.scope import Scope
+from whynan.replay.story import path_from
 from whynan.tensors.many import is_finite
 from whynan.watch.loops import LoopRun
 from whynan.watch.quarantine import no_side_effects
@@ -43,6 +44,11 @@ def entropy() -> dict[str, Any]:
         return {}
     kind, keys, position, has_gauss, cached = numpy.random.get_state()
     return {"numpy": [kind, keys.tolist(), int(position), int(has_gauss), float(cached)]}
+
+
+def is_incomplete(located: Located) -> bool:
+    """Does the re-execution leave open where the value came from?"""
+    return located.source is not None or (located.birth is None and located.reproduced == "no")
 
 
 def complete(located: Located, spare: Spare, watcher: Watcher, timeout: float) -> Located:

@@ -110,7 +110,7 @@ def _drain() -> None:
 
 
 def _flush(files: list[io.IOBase]) -> None:
-    for kind in (io.TextIOWrapper, io.BufferedWriter | io.BufferedRandom):  # the text layer writes into the buffer beneath
+    for kind in (io.TextIOWrapper, io.BufferedWriter | io.BufferedRandom):  # text goes into the buffer beneath it
         for file in files:
             with contextlib.suppress(OSError, ValueError):
                 if isinstance(file, kind) and not file.closed and file.writable():

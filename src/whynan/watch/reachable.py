@@ -32,8 +32,8 @@ _ATOMS |= {torch.device, torch.Size, type(len), type(Ellipsis), torch.memory_for
 _FOREIGN = (
     "threading _thread multiprocessing logging _io io socket subprocess concurrent asyncio tqdm wandb tensorboard "
     "importlib _frozen_importlib matplotlib pandas PIL weakref typing inspect ast re contextlib whynan builtins "
-    "pathlib "
-    "rich IPython torch.utils.data torch.utils.tensorboard torch._dynamo torch._inductor torch.fx torch.jit torch._C "
+    "pathlib rich IPython ipykernel ipywidgets traitlets jupyter_client zmq "
+    "torch.utils.data torch.utils.tensorboard torch._dynamo torch._inductor torch.fx torch.jit torch._C "
     "torch.distributed torch.autograd torch.library torch._ops tensorflow jax mlflow sqlite3 ctypes functools"
 ).split()
 _STANDARD = frozenset(nn.Module().__dict__)

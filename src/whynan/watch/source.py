@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import importlib.util
 import sys
 import threading
@@ -108,6 +109,17 @@ def rewrite(source: str | bytes, filename: str, sites: SiteTable = SITES) -> Cod
         return compile(tree, filename, "exec", dont_inherit=True)
     # whatever it was, the source as written decides: it compiles, or python's own error is raised
     return compile(source, filename, "exec", dont_inherit=True)
+
+
+def rewrite_tree(tree: ast.Module, source: str, filename: str, sites: SiteTable = SITES) -> ast.Module:
+    """The tree of a notebook cell with its loops rewritten; the tree itself where that is not possible."""
+    rewritten = copy.deepcopy(tree)
+    with contextlib.suppress(Exception):
+        _Rewriter(rewritten, _lines(source), filename, sites).rewrite()
+        compile(rewritten, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        SOURCES[filename] = source
+        return rewritten
+    return tree
 
 
 def _lines(source: str | bytes) -> list[str]:

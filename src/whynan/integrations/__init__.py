@@ -1,0 +1,1 @@
+"""The edge: other people's programs that whynan speaks to. Nothing imports these; their hosts do."""
