@@ -8,7 +8,7 @@ STAMP := $(VENV)/.whynan-installed
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types quality docs clean
+.PHONY: help setup demo test lint types quality docs pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -41,6 +41,10 @@ quality: setup ## the slow part: corpus, thresholds, bit-identity
 docs: setup ## write the generated reference again (the JSON schema of a report)
 	$(BIN)/python -m whynan.case.schema > src/whynan/case/schema.json.new
 	mv src/whynan/case/schema.json.new src/whynan/case/schema.json
+
+pictures: setup ## record the README's pictures again, from a real run (needs Chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pyte
+	$(BIN)/python tools/pictures.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis whynan-cases

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +20,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from ..case.facts import Birth, Cause, PathStep, Rejected, Remedy, Report, TensorFacts
+from ..case.facts import Birth, Cause, Evidence, PathStep, Rejected, Remedy, Report, TensorFacts
 from . import numbers, words
 from .excerpt import excerpt, window
 
@@ -128,7 +127,7 @@ def _brief_reasons(report: Report) -> Iterator[Section]:
     """Why, and what to do, on the rest of the screen: the first cause and remedy, the others by a line each."""
     if report.causes:
         first = report.causes[0]
-        yield _cause_title(first, first=True), _cause(replace(first, evidence=first.evidence[:BRIEF_LINES]))
+        yield _cause_title(first, first=True), [_indented(first.summary), *_evidence(first.evidence[:BRIEF_LINES])]
         others = [(Text(words.cause_title(c)), Text(words.visible(c.summary), _DIM)) for c in report.causes[1:3]]
         if others:
             yield Text("Less likely", _HEAD), [_rows(*others, ratios=(2, 5))]
@@ -236,6 +235,23 @@ def _cause(cause: Cause) -> Body:
         ]
         body.append(_rows(*rows, ratios=(5, 5, 6)))
     return body
+
+
+def _evidence(items: Sequence[Evidence]) -> Iterator[Padding]:
+    """One sentence for each measurement, over the whole width."""
+    for item in items:
+        line = Text.assemble(
+            ("- ", _DIM), f"{words.visible(item.what)}: ", words.visible(item.measured),
+            (f"; {words.visible(item.means)}", _DIM),
+        )  # fmt: skip
+        yield _hanging(line)
+
+
+def _hanging(text: Text) -> Padding:
+    """Wrapped lines stand under the first word, not under the dash."""
+    table = Table.grid(padding=0)
+    table.add_row(text[:2], text[2:])
+    return Padding(table, (0, 0, 0, 2))
 
 
 def _remedy_title(remedy: Remedy, *, first: bool) -> Text:
