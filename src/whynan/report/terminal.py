@@ -53,7 +53,7 @@ def render(
     if report.verdict == "healthy":
         return
     folders = (sources,) if sources else ()
-    _print(console, _headline(report))
+    print_tight(console, _headline(report))
     _print_sections(console, [*_place_sections(report, console.width, folders), *_reason_sections(report)])
     _print_end(console, case, next_command)
 
@@ -61,7 +61,7 @@ def render(
 def render_where(report: Report, console: Console) -> None:
     """The first part of the short form: headline, source line, values."""
     if report.verdict != "healthy":
-        _print(console, _headline(report))
+        print_tight(console, _headline(report))
         _print_sections(console, _place_sections(report, console.width, (), rows=BRIEF_ROWS, path=False))
 
 
@@ -85,17 +85,17 @@ def _print_sections(console: Console, sections: Iterable[Section]) -> None:
     for title, body in sections:
         console.print()
         if title is not None:
-            _print(console, title)
+            print_tight(console, title)
         for item in body:
-            _print(console, item)
+            print_tight(console, item)
 
 
 def _print_end(console: Console, case: str | Path | None, next_command: str | None) -> None:
     if case is not None:
         console.print()
-        _print(console, _unwrapped(Text.assemble(("case ", _DIM), str(case))))
+        print_tight(console, _unwrapped(Text.assemble(("case ", _DIM), str(case))))
         command = next_command or f"whynan show {shlex.quote(str(case))}"
-        _print(console, _unwrapped(Text.assemble(("next ", _DIM), (command, _HEAD))))
+        print_tight(console, _unwrapped(Text.assemble(("next ", _DIM), (command, _HEAD))))
 
 
 def _place_sections(
@@ -288,7 +288,7 @@ def _unwrapped(text: Text) -> Text:
     return text
 
 
-def _print(console: Console, item: Text | Padding) -> None:
+def print_tight(console: Console, item: Text | Padding) -> None:
     """Print without the blanks that rich fills lines with; code, diffs and commands to copy go out unwrapped."""
     if isinstance(item, Text) and item.no_wrap:
         console.print(item, soft_wrap=True)

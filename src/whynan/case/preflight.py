@@ -1,0 +1,122 @@
+"""What `whynan check` found before a run, as frozen dataclasses: the JSON schema `whynan.check/1`.
+
+Plain data, like `facts`: statistics of columns, layers and ops, and the problems that follow from them. Elements of
+tensors are not in it, only where they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+CHECK_SCHEMA = "whynan.check/1"
+
+Part = Literal["data", "initialization", "step", "settings", "source"]
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something that will make, or may make, a run non-finite. `error`: it will; `warning`: it may; `note`: look."""
+
+    part: Part
+    kind: str  # "nan-in-column", registered name of the check that found it
+    severity: Severity
+    where: str  # column, layer, op or setting, in the user's words
+    message: str
+    measured: str
+    samples: tuple[int, ...] = ()  # indices in the data set, or positions in the order of the loader
+    causes: tuple[str, ...] = ()  # cause classes that this leads to
+    remedy: str | None = None  # code
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column (channel) of one tensor of the batches, over the whole data set."""
+
+    tensor: str
+    index: int | None  # None where the tensor has one dimension
+    dtype: str
+    count: int
+    nan: int = 0
+    inf: int = 0
+    zeros: int = 0
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    median: float | None = None
+    spread: float | None = None  # 1.4826 * median absolute deviation, which is the std of normal data
+    worst: float | None = None  # the value farthest from the median
+    worst_z: float | None = None  # its distance from the median in units of `spread`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One module that owns parameters, on one batch: scale of what leaves it, of its gradient, of its weights."""
+
+    name: str
+    kind: str
+    activation_std: float | None = None
+    activation_absmax: float | None = None
+    dead: float | None = None  # share of units that are zero for every sample of the batch
+    gradient_norm: float | None = None
+    weight_std: float | None = None
+    gain: float | None = None  # weight_std * sqrt(fan_in): about 1 keeps the scale
+    recommended: str | None = None
+    std_recommended: float | None = None  # activation_std when every layer is initialised as recommended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """How far one op of the step is from where it stops being finite.
+
+    `distance` is relative: (distance of the operand from the edge) / (size of the operand); `steps` is the number of
+    representable numbers in between, as a power of two, in the dtype it ran in.
+    """
+
+    op: str
+    argument: str
+    edge: str  # "0 (log)", "88.72 (exp)"
+    nearest: float
+    distance: float
+    dtype: str
+    file: str | None = None
+    line: int | None = None
+    expression: str | None = None
+    module: str | None = None
+    phase: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headroom:
+    """What a module's values would meet in half precision: largest and smallest magnitudes of one step."""
+
+    module: str
+    absmax: float
+    smallest: float | None  # smallest non-zero magnitude
+    gradient_absmax: float | None = None
+    gradient_smallest: float | None = None
+    float16: str = "fits"  # "fits", "overflows", "underflows", "overflows and underflows"
+    bfloat16: str = "fits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """The whole answer of `whynan check`."""
+
+    verdict: Literal["ready", "problems"]
+    program: str
+    problems: tuple[Problem, ...] = ()
+    batches: int = 0
+    samples: int = 0
+    complete: bool = True  # the whole data set was scanned
+    columns: tuple[Column, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    headroom: tuple[Headroom, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    schema: str = CHECK_SCHEMA

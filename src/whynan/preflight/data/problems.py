@@ -1,0 +1,204 @@
+"""From column statistics to problems, each with the rows it concerns and the code that mends it.
+
+Thresholds: an outlier is `OUTLIER` spreads (1.4826 MAD) from the median; normal data reach 5 in a million values,
+log-normal data of unit sigma about 100. Columns are on different scales when their standard deviations differ by
+`SCALES`, the ratio at which a learning rate that suits one column diverges along another (the condition number of
+least squares is its square).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import torch
+
+from whynan.case.preflight import Column, Problem, Severity
+from whynan.preflight.data.columns import KEPT, Columns
+from whynan.preflight.data.scan import Scan
+
+OUTLIER = 200.0
+SCALES = 1e3
+LARGE = 1e4  # absolute values at which a linear layer of unit gain starts to hurt
+CODE_SHARE, CODE_Z = 0.005, 10.0  # a value this frequent and this far out stands for something else
+HALF = torch.finfo(torch.float16).max
+SINGLE = torch.finfo(torch.float32).max
+_LENGTH = re.compile(r"len|count|size|num|n_|n$|duration|weight", re.IGNORECASE)
+
+IMPUTE = """\
+train_mean = torch.nanmean({x}_train, dim=0)      # statistics of the training set, NaN left out
+train_mean = torch.nan_to_num(train_mean)         # a column without any value
+{x} = torch.where(torch.isnan({x}), train_mean, {x})"""
+STANDARDISE = """\
+mean, std = {x}_train.mean(dim=0), {x}_train.std(dim=0)   # of the training set only
+{x} = ({x} - mean) / std.clamp(min=1e-6)                   # a constant column becomes 0"""
+WINSORISE = """\
+low, high = torch.quantile({x}_train, torch.tensor([0.001, 0.999]), dim=0)
+{x} = {x}.clamp(low, high)"""
+MISSING = """\
+{x} = {x}.masked_fill({x} == {value}, float("nan"))   # a code for "missing", not a value; then impute:
+""" + IMPUTE
+DROP = """\
+keep = torch.isfinite({x}).all(dim=1)
+{x} = {x}[keep]                                    # and the targets with it"""
+
+
+def problems(scan: Scan) -> list[Problem]:
+    """What is wrong with the data, most serious first."""
+    found: list[Problem] = []
+    for name, columns in scan.tensors.items():
+        facts = columns.facts()
+        found += _tensor_problems(scan, name, columns, facts)
+        for i, fact in enumerate(facts):
+            found += _column_problems(columns, i, fact)
+    order = ("error", "warning", "note")
+    return sorted(_merged(found), key=lambda p: order.index(p.severity))
+
+
+def _column_problems(columns: Columns, i: int, fact: Column) -> Iterator[Problem]:
+    x, where = _variable(fact.tensor), _place(fact)
+    if not columns.floating:
+        yield from _integer_problems(columns, i, fact)
+        return
+    rows = tuple(columns.bad_rows.get(i, ()))
+    finite = fact.count - fact.nan - fact.inf
+    if fact.nan:
+        share = f"{fact.nan:,} of {fact.count:,} values ({fact.nan / fact.count:.2%})"
+        kind, message = ("nan-in-column", "values are missing") if finite else ("nan-column", "the column has no value")
+        yield _problem(kind, "error", where, message, share, rows, ("bad-input",), IMPUTE.format(x=x))
+    if fact.inf:
+        measured = f"{fact.inf:,} of {fact.count:,} values"
+        drop = DROP.format(x=x)
+        yield _problem("inf-in-column", "error", where, "infinite values", measured, rows, ("bad-input",), drop)
+    if not finite or fact.std is None or fact.min is None or fact.max is None:
+        return
+    if (code := _missing_code(columns, i, fact)) is not None:
+        value, frequency = code
+        yield _problem(
+            "missing-value-code", "warning", where, f"{value:g} looks like a code for a missing value",
+            f"{frequency:.1%} of the values are exactly {value:g}, {_z(fact)} from the median {fact.median:.4g}", (),
+            ("input-outlier", "unnormalized-inputs"), MISSING.format(x=x, value=f"{value:g}"),
+        )  # fmt: skip
+    elif fact.worst_z is not None and fact.worst_z > OUTLIER and fact.worst is not None:
+        row = columns.row_of_worst(i, fact)
+        yield _problem(
+            "outlier", "warning", where, "one value is far from all others",
+            f"{fact.worst:.4g}, where the median is {fact.median:.4g}: {_z(fact)}", (row,), ("input-outlier",),
+            WINSORISE.format(x=x),
+        )  # fmt: skip
+    if fact.min == fact.max and fact.count > 1 and not columns.flat:
+        yield _problem(
+            "constant-column", "note", where, "the column is constant: dividing it by its standard deviation is 0/0",
+            f"every value is {fact.min:.4g}", (), ("division-by-zero", "empty-reduction"), STANDARDISE.format(x=x),
+        )  # fmt: skip
+    reach = max(abs(fact.min), abs(fact.max))
+    if fact.dtype == "float64" and reach > SINGLE:
+        yield _problem(
+            "overflows-when-cast", "error", where, "becomes Inf in float32", f"absmax {reach:.4g}", (),
+            ("low-precision-overflow",), f"{x} = torch.log1p({x})  # or another unit",
+        )  # fmt: skip
+    elif reach > HALF:
+        yield _problem(
+            "overflows-in-half", "note", where, "becomes Inf if it is cast to float16", f"absmax {reach:.4g}", (),
+            ("low-precision-overflow",), STANDARDISE.format(x=x),
+        )  # fmt: skip
+
+
+def _integer_problems(columns: Columns, i: int, fact: Column) -> Iterator[Problem]:
+    if fact.zeros and _LENGTH.search(fact.tensor) and fact.min == 0 and fact.max != 0 and fact.max != 1:
+        x = _variable(fact.tensor)
+        yield _problem(
+            "zero-length", "warning", _place(fact), "some lengths are 0: a mean over such a sample is 0/0",
+            f"{fact.zeros:,} of {fact.count:,}", (columns.row_of_worst(i, fact),) if fact.worst == 0 else (),
+            ("division-by-zero", "fully-masked-softmax"), f"{x} = {x}.clamp(min=1)",
+        )  # fmt: skip
+
+
+def _tensor_problems(scan: Scan, name: str, columns: Columns, facts: list[Column]) -> Iterator[Problem]:
+    x = _variable(name)
+    spreads = [(fact.spread, fact) for fact in facts if fact.spread]
+    if columns.floating and len(spreads) > 1:
+        (small, least), (large, most) = min(spreads, key=_first), max(spreads, key=_first)
+        if large / small > SCALES:
+            yield _problem(
+                "scale-differences", "warning", name, "columns are on very different scales",
+                f"usual spread {large:.3g} in {_place(most)} and {small:.3g} in {_place(least)}", (),
+                ("unnormalized-inputs", "learning-rate-too-high"), STANDARDISE.format(x=x),
+            )  # fmt: skip
+    reach = max((max(abs(f.min), abs(f.max)) for f in facts if f.min is not None and f.max is not None), default=0.0)
+    if columns.floating and reach > LARGE and not any(f.worst_z and f.worst_z > OUTLIER for f in facts):
+        yield _problem(
+            "large-values", "warning", name, "values are large", f"absmax {reach:.4g}", (),
+            ("unnormalized-inputs",), STANDARDISE.format(x=x),
+        )  # fmt: skip
+    if columns.empty and columns.empty < columns.rows:
+        yield _problem(
+            "zero-rows", "note", name, "samples that are zero everywhere: their norm is 0, and its gradient 0/0",
+            f"{columns.empty:,} of {columns.rows:,} samples", tuple(columns.empty_rows), ("norm-at-zero",),
+            f"{x} = torch.nn.functional.normalize({x}, dim=-1, eps=1e-6)  # not {x} / {x}.norm()",
+        )  # fmt: skip
+    if (repeated := scan.repeated.get(name, 0)) and columns.width > 1:
+        pairs = scan.duplicates[name]
+        yield _problem(
+            "duplicates", "note", name, "samples that are equal: their distance is 0, and its gradient 0/0",
+            f"{repeated:,} samples repeat an earlier one, first {pairs[0][0]} and {pairs[0][1]}",
+            tuple(row for pair in pairs for row in pair)[:KEPT], ("norm-at-zero", "division-by-zero"), None,
+        )  # fmt: skip
+
+
+def _missing_code(columns: Columns, i: int, fact: Column) -> tuple[float, float] | None:
+    """(value, share) of a far-out value that is repeated exactly."""
+    if fact.spread is None or fact.worst is None or fact.median is None:
+        return None
+    sample = columns.sample(i)
+    share = (sample == fact.worst).double().mean().item() if len(sample) else 0.0
+    far = fact.spread == 0 and fact.worst != fact.median or (fact.worst_z or 0) > CODE_Z
+    whole = fact.worst == round(fact.worst) and abs(fact.worst) > 1
+    return (fact.worst, share) if far and whole and CODE_SHARE < share < 0.5 and len(sample) > 100 else None
+
+
+def _merged(found: list[Problem]) -> list[Problem]:
+    """Many columns with the same problem are one line."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in found:
+        groups.setdefault((problem.kind, problem.where.partition(", column")[0]), []).append(problem)
+    merged = []
+    for same in groups.values():
+        first = same[0]
+        if len(same) > 3:
+            columns = ", ".join(p.where.rpartition("column ")[2] for p in same[:6])
+            more = f" and {len(same) - 6} more" if len(same) > 6 else ""
+            where = f"{first.where.partition(', column')[0]}, columns {columns}{more}"
+            rows = tuple(dict.fromkeys(row for p in same for row in p.samples))[:KEPT]
+            merged.append(_problem(first.kind, first.severity, where, first.message, f"first: {first.measured}", rows,
+                                   first.causes, first.remedy))  # fmt: skip
+        else:
+            merged += same
+    return merged
+
+
+def _problem(
+    kind: str, severity: Severity, where: str, message: str, measured: str, samples: tuple[int, ...],
+    causes: tuple[str, ...], remedy: str | None,
+) -> Problem:  # fmt: skip
+    return Problem(
+        part="data", kind=kind, severity=severity, where=where, message=message, measured=measured, samples=samples,
+        causes=causes, remedy=remedy,
+    )  # fmt: skip
+
+
+def _first(pair: tuple[float | None, Column]) -> float:
+    return pair[0] or 0.0
+
+
+def _z(fact: Column) -> str:
+    return f"{fact.worst_z:.3g} times the usual spread" if fact.worst_z is not None else "and nothing else varies"
+
+
+def _place(fact: Column) -> str:
+    return fact.tensor if fact.index is None else f"{fact.tensor}, column {fact.index}"
+
+
+def _variable(name: str) -> str:
+    """A name to be used in code: the user's variable, or `x` where only a place in the batch is known."""
+    return name if name.isidentifier() else "x"

@@ -1,0 +1,193 @@
+"""The scale of values, gradients and weights at every layer, in one step.
+
+    with LayerProbe(model) as probe:
+        loss(model(x), y).backward()
+    layers = probe.layers()
+
+A layer is a module that owns parameters, or a nonlinearity. Looking is done by module hooks and changes no number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whynan.case.preflight import Headroom, Layer
+from whynan.replay.names import flatten
+from whynan.tensors.look import unobserved
+
+RECTIFIERS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.PReLU, nn.Softplus, nn.Mish, nn.ReLU6, nn.Hardswish)
+SATURATING = (nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Softsign)
+ACTIVATIONS = (*RECTIFIERS, *SATURATING)
+
+
+@dataclass
+class Seen:
+    """What one module gave in one step."""
+
+    module: nn.Module
+    std: float | None = None
+    absmax: float = 0.0
+    smallest: float | None = None
+    dead: float | None = None
+    gradient_absmax: float | None = None
+    gradient_smallest: float | None = None
+    calls: int = 0
+    order: int = 0
+    gradient_norm: float | None = None  # of its parameters
+    weight_std: float | None = None
+    gain: float | None = None
+
+
+class LayerProbe:
+    """Context manager; every module's outputs and their gradients are looked at while it is active."""
+
+    def __init__(self, model: nn.Module | Iterable[nn.Module]) -> None:
+        roots = [model] if isinstance(model, nn.Module) else list(model)
+        self.names: dict[int, str] = {}
+        self.seen: dict[int, Seen] = {}
+        self._modules: list[nn.Module] = []
+        for i, root in enumerate(roots):
+            for name, module in root.named_modules():
+                if _is_layer(module) and id(module) not in self.names:
+                    prefix = f"model{i}." if len(roots) > 1 else ""
+                    self.names[id(module)] = prefix + name or type(module).__name__
+                    self._modules.append(module)
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> LayerProbe:
+        self._handles = [m.register_forward_hook(self._forward, always_call=False) for m in self._modules]
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        with torch.no_grad():
+            for seen in self.seen.values():
+                _look_at_parameters(seen)
+
+    def _forward(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        seen = self.seen.setdefault(id(module), Seen(module, order=len(self.seen)))
+        seen.calls += 1
+        for _, tensor in flatten(output):
+            if tensor.is_floating_point() and tensor.numel():
+                with unobserved(), torch.no_grad():
+                    _look(seen, tensor.detach(), isinstance(module, ACTIVATIONS))
+                if tensor.requires_grad:
+                    self._handles.append(tensor.register_hook(lambda grad: _gradient(seen, grad)))
+                return  # the first tensor is the layer's output; the others are states
+
+    # what was seen ---------------------------------------------------------------------------------------------
+
+    def layers(self) -> tuple[Layer, ...]:
+        """In the order in which they ran first."""
+        return tuple(self._layer(seen) for seen in sorted(self.seen.values(), key=lambda s: s.order))
+
+    def headroom(self) -> tuple[Headroom, ...]:
+        """What half precision would do to each layer's values and gradients."""
+        found = []
+        for seen in sorted(self.seen.values(), key=lambda s: s.order):
+            found.append(
+                Headroom(
+                    module=self.names[id(seen.module)],
+                    absmax=seen.absmax,
+                    smallest=seen.smallest,
+                    gradient_absmax=seen.gradient_absmax,
+                    gradient_smallest=seen.gradient_smallest,
+                    float16=fits(seen, torch.float16),
+                    bfloat16=fits(seen, torch.bfloat16),
+                )
+            )
+        return tuple(found)
+
+    def _layer(self, seen: Seen) -> Layer:
+        return Layer(
+            name=self.names[id(seen.module)],
+            kind=type(seen.module).__name__,
+            activation_std=seen.std,
+            activation_absmax=seen.absmax,
+            dead=seen.dead,
+            gradient_norm=seen.gradient_norm,
+            weight_std=seen.weight_std,
+            gain=seen.gain,
+        )
+
+
+def fits(seen: Seen, dtype: torch.dtype) -> str:
+    """Whether values and gradients of a layer are within the range of `dtype`, subnormal numbers included.
+
+    Small gradients count as lost where the largest of them vanishes: single tiny entries always do.
+    """
+    info = torch.finfo(dtype)
+    largest = max(seen.absmax, seen.gradient_absmax or 0.0)
+    lost = []
+    if largest > info.max:
+        lost.append("overflows")
+    if seen.gradient_absmax is not None and 0 < seen.gradient_absmax < info.smallest_normal * info.eps:
+        lost.append("underflows")
+    return " and ".join(lost) or "fits"
+
+
+def fan_in(module: nn.Module, weight: Tensor) -> int:
+    """Number of inputs that are summed for one output (He et al. 2015, section 2.2)."""
+    if isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        return weight.shape[0] // module.groups * math.prod(weight.shape[2:])
+    return max(1, math.prod(weight.shape[1:]))
+
+
+def _weight(module: nn.Module) -> Tensor | None:
+    """The matrix of a layer; None for embeddings and normalization, which do not sum over inputs."""
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return None
+    matrices = [p for p in module.parameters(recurse=False) if p.dim() >= 2]
+    return matrices[0].detach() if matrices else None
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters(recurse=False)) or isinstance(module, ACTIVATIONS)
+
+
+def _look(seen: Seen, values: Tensor, activation: bool) -> None:
+    values = values.float()
+    finite = values[torch.isfinite(values)]
+    if not finite.numel():
+        return
+    if seen.std is None:
+        seen.std = finite.std().item() if finite.numel() > 1 else 0.0
+        if activation and values.dim() > 1 and values.shape[0] > 1:
+            units = values.reshape(values.shape[0], -1) if values.dim() == 2 else values.transpose(0, 1).flatten(1).T
+            seen.dead = (units == 0).all(0).double().mean().item()
+    size = finite.abs()
+    seen.absmax = max(seen.absmax, size.max().item())
+    nonzero = size[size > 0]
+    if nonzero.numel():
+        small = nonzero.min().item()
+        seen.smallest = small if seen.smallest is None else min(seen.smallest, small)
+
+
+def _look_at_parameters(seen: Seen) -> None:
+    grads = [p.grad.float().norm() for p in seen.module.parameters(recurse=False) if p.grad is not None]
+    seen.gradient_norm = torch.stack(grads).norm().item() if grads else None
+    weight = _weight(seen.module)
+    if weight is not None and weight.numel() > 1:
+        seen.weight_std = weight.float().std().item()
+        seen.gain = seen.weight_std * math.sqrt(fan_in(seen.module, weight))
+
+
+def _gradient(seen: Seen, grad: Tensor) -> None:
+    with unobserved(), torch.no_grad():
+        size = grad.detach().float().abs()
+        size = size[torch.isfinite(size)]
+        if not size.numel():
+            return
+        seen.gradient_absmax = max(seen.gradient_absmax or 0.0, size.max().item())
+        nonzero = size[size > 0]
+        if nonzero.numel():
+            small = nonzero.min().item()
+            seen.gradient_smallest = small if seen.gradient_smallest is None else min(seen.gradient_smallest, small)
