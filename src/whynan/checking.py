@@ -11,7 +11,7 @@ import ast
 import contextlib
 import gc
 import linecache
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,20 +118,22 @@ class Checking(Session):
         assert self.watcher is not None
         for loader in _loaders(self.watcher):
             return look_through(loader, seconds=self.seconds, names=names, indices=self.watcher.drawn.latest)
-        return look_through(_tables(run), seconds=self.seconds, names=names)
+        tables = _tables(run)
+        batches = [tables] if tables else [run.item]
+        own = {f"[{name!r}]": name for name in tables}
+        return look_through(batches, seconds=self.seconds, names=own or names)
 
     # what only another process, or the source, can tell -----------------------------------------------------------
 
     def _answer_about_memory(self, record: Any) -> None:
         from whynan.replay import rerun
         from whynan.replay.names import Names, root_modules
-        from whynan.tensors.many import is_finite
 
         assert self.goal is not None
         first = record.snapshots[0]
         names = Names(root_modules(first.modules), first.optimizers)
-        bad = [names.of(e.tensor) for e in first.entries.values() if e.tensor.is_leaf and e.copy is not None
-               and e.copy.is_floating_point() and not is_finite(e.copy)]  # fmt: skip
+        floats = [e for e in first.entries.values() if e.tensor.is_leaf and e.tensor.is_floating_point()]
+        bad = [names.of(e.tensor) for e in floats if e.copy is not None and bool(e.copy.isnan().any())]
         rerun.answer(self.goal, {"found": True, "bad": [known.name for known in bad if known is not None]})
 
     def _memory(self) -> Iterator[Problem]:
@@ -232,19 +234,18 @@ def _loaders(watcher: Watcher) -> list[Any]:
     return sorted(found, key=lambda loader: loader.dataset is not running)
 
 
-def _tables(run: LoopRun) -> Iterable[Any]:
+def _tables(run: LoopRun) -> dict[str, Any]:
     """Tensors and arrays of the program that look like data: several rows, no parameter, no gradient."""
+    import torch
+
     from whynan.watch.frames import read_locals
 
     variables = {**run.frame.f_globals, **read_locals(run.frame)}
     tables = {}
     for name, value in variables.items():
-        shape = getattr(value, "shape", None)
-        plain = not getattr(value, "requires_grad", False) and not name.startswith("_") and hasattr(value, "dtype")
-        if plain and shape is not None and len(shape) >= 1 and shape[0] >= 8:
+        array = type(value).__module__ == "numpy" and type(value).__name__ == "ndarray"
+        if name.startswith("_") or not (array or isinstance(value, torch.Tensor)):
+            continue
+        if not getattr(value, "requires_grad", False) and len(value.shape) >= 1 and value.shape[0] >= 8:
             tables[name] = value
-    yield _Named(tables)
-
-
-class _Named(dict):  # type: ignore[type-arg]
-    """A batch whose places are the names of variables."""
+    return tables

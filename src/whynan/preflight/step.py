@@ -19,6 +19,7 @@ from whynan.replay.trace import OpRecord, TensorRef, Trace
 CLOSE = 1e-6  # of the operand's size, for an edge at 0; a float32 sum of that size rounds by 6e-8
 NEAR = 0.2  # of the edge's own size, for an edge elsewhere: exp at 71 of 88.7
 SHOWN = 12
+FAR = 0.9  # of the edge: farther operands tell nobody anything
 _GUARDS = frozenset({"clamp", "clamp_min", "clamp_max", "maximum", "minimum", "add", "rsub", "hardtanh", "relu6"})
 
 
@@ -30,7 +31,7 @@ def edges_of_step(trace: Trace) -> tuple[Edge, ...]:
             continue
         for found in _of_record(trace, record):
             key = (found.file, found.line, found.op, found.argument, found.edge)
-            if key not in best or found.distance < best[key].distance:
+            if found.distance < FAR and (key not in best or found.distance < best[key].distance):
                 best[key] = found
     return tuple(sorted(best.values(), key=lambda e: e.distance)[:SHOWN])
 
