@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -15,15 +16,29 @@ from .terminal import print_tight
 from .words import visible
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
-_PARTS = {"data": "Data", "initialization": "Initialization", "step": "One step", "settings": "Settings",
+PARTS = {"data": "Data", "initialization": "Initialization", "step": "One step", "settings": "Settings",
           "source": "Source"}  # fmt: skip
-MOST_COLUMNS, MOST_LAYERS = 12, 24  # rows of a table; the worst ones
+MOST_COLUMNS, MOST_LAYERS, MOST_EDGES = 12, 24, 8  # rows of a table; the worst ones
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One table: `rows` as values, `total` of which some are left out."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    total: int
+
+    @property
+    def more(self) -> int:
+        return self.total - len(self.rows)
 
 
 def render(answer: Preflight, console: Console) -> None:
     """Print the answer; the tables only as far as there is something in them."""
     print_tight(console, _headline(answer))
-    for part, title in _PARTS.items():
+    for part, title in PARTS.items():
         found = [p for p in answer.problems if p.part == part]
         if found:
             console.print()
@@ -31,21 +46,30 @@ def render(answer: Preflight, console: Console) -> None:
             for problem in found:
                 for line in _problem(problem):
                     print_tight(console, line)
-    for title, table in _tables(answer):
+    for rows in tables(answer):
         console.print()
-        print_tight(console, Text(title, "bold"))
-        print_tight(console, Padding(table, (0, 0, 0, 2)))
+        print_tight(console, Text(rows.title, "bold"))
+        print_tight(console, Padding(_table(rows), (0, 0, 0, 2)))
     for note in answer.notes:
         console.print()
         print_tight(console, Text(f"Note: {visible(note)}", "dim"))
 
 
+def counted(answer: Preflight) -> str:
+    """What was found in a few words: 2 errors, 1 note."""
+    counts = {s: sum(p.severity == s for p in answer.problems) for s in _COLOURS}
+    return ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for word, n in counts.items() if n) or "nothing found"
+
+
+def looked_at(answer: Preflight) -> str:
+    """How much was looked at."""
+    return f"{answer.samples:,} samples in {answer.batches:,} batches, {len(answer.layers)} layers, one step"
+
+
 def _headline(answer: Preflight) -> Text:
-    counts = {s: sum(p.severity == s for p in answer.problems) for s in ("error", "warning", "note")}
-    told = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for word, n in counts.items() if n) or "nothing found"
-    style = "bold red" if counts["error"] else "yellow" if counts["warning"] else "green"
-    looked = f"{answer.samples:,} samples in {answer.batches:,} batches, {len(answer.layers)} layers, one step"
-    return Text.assemble(("whynan check: ", "dim"), (told, style), (f"  ({looked})", "dim"))
+    worst = next((s for s in _COLOURS if any(p.severity == s for p in answer.problems)), None)
+    style = _COLOURS[worst] if worst else "green"
+    return Text.assemble(("whynan check: ", "dim"), (counted(answer), style), (f"  ({looked_at(answer)})", "dim"))
 
 
 def _problem(problem: Problem) -> Iterator[Any]:
@@ -63,9 +87,10 @@ def _problem(problem: Problem) -> Iterator[Any]:
             yield Text(f"          {visible(line)}", "green", no_wrap=True)
 
 
-def _tables(answer: Preflight) -> Iterator[tuple[str, Table]]:
+def tables(answer: Preflight) -> Iterator[Rows]:
+    """The tables that have something in them: for the terminal and for the page."""
     if answer.columns:
-        yield "Columns", _columns(answer.columns)
+        yield Rows("Columns", _COLUMN_HEADS, _column_rows(answer.columns), len(answer.columns))
     if answer.layers:
         heads = ("layer", "kind", "activation std", "absmax", "gradient norm", "gain", "std as recommended", "float16")
         half = {h.module: h.float16 for h in answer.headroom}
@@ -74,45 +99,51 @@ def _tables(answer: Preflight) -> Iterator[tuple[str, Table]]:
              layer.std_recommended, half.get(layer.name, ""))
             for layer in answer.layers[:MOST_LAYERS]
         ]  # fmt: skip
-        yield "Layers", _table(heads, rows)
+        yield Rows("Layers", heads, rows, len(answer.layers))
     if answer.edges:
         heads = ("at", "op", "argument", "nearest", "edge", "distance")
         rows = [
             (f"{e.file}:{e.line}" if e.file else "", e.op, e.argument, e.nearest, e.edge, e.distance)
-            for e in answer.edges[:8]
+            for e in answer.edges[:MOST_EDGES]
         ]  # fmt: skip
-        yield "Closest to an edge", _table(heads, rows)
+        yield Rows("Closest to an edge", heads, rows, len(answer.edges))
     if answer.settings:
-        yield "Optimizer", _table(("group", "options"), list(answer.settings.items()))
+        yield Rows("Optimizer", ("group", "options"), list(answer.settings.items()), len(answer.settings))
 
 
-def _columns(columns: tuple[Column, ...]) -> Table:
-    """The columns that stand out: not finite first, then the widest range."""
+_COLUMN_HEADS = ("column", "dtype", "values", "nan", "inf", "min", "median", "max", "std")
+
+
+def _column_rows(columns: tuple[Column, ...]) -> list[tuple[Any, ...]]:
+    """The columns that stand out: not finite first, then those with the farthest value."""
     chosen = sorted(columns, key=lambda c: (-(c.nan + c.inf), -(c.worst_z or 0.0)))[:MOST_COLUMNS]
-    heads = ("column", "dtype", "values", "nan", "inf", "min", "median", "max", "std")
-    rows = [
-        (c.tensor if c.index is None else f"{c.tensor}[{c.index}]", c.dtype, f"{c.count:,}", c.nan or "", c.inf or "",
+    return [
+        (c.tensor if c.index is None else f"{c.tensor}[{c.index}]", c.dtype, c.count, c.nan or None, c.inf or None,
          c.min, c.median, c.max, c.std)
         for c in chosen
     ]  # fmt: skip
-    table = _table(heads, rows)
-    if len(columns) > len(chosen):
-        table.add_row(Text(f"... {len(columns) - len(chosen)} more", "dim"))
-    return table
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    numeric = [bool(rows) and all(isinstance(row[i], int | float | None) or row[i] == "" for row in rows)
-               for i in range(len(heads))]  # fmt: skip
-    for head, right in zip(heads, numeric, strict=True):
-        table.add_column(head, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    return table
+def numeric(rows: list[tuple[Any, ...]], column: int) -> bool:
+    """Whether a column of a table is aligned to the right."""
+    return bool(rows) and all(isinstance(row[column], int | float | None) for row in rows)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """One entry of a table as text."""
     if value is None:
         return ""
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.3g}" if isinstance(value, float) else visible(str(value))
+
+
+def _table(rows: Rows) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for i, head in enumerate(rows.heads):
+        table.add_column(head, justify="right" if numeric(rows.rows, i) else "left", overflow="fold")
+    for row in rows.rows:
+        table.add_row(*(cell(value) for value in row))
+    if rows.more:
+        table.add_row(Text(f"... {rows.more} more", "dim"))
+    return table
