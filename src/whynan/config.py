@@ -21,6 +21,9 @@ PREFIX = "WHYNAN_"
 INTERNAL = "WHYNAN_INTERNAL_"  # variables that whynan sets for its own child processes
 
 Color = Literal["auto", "always", "never"]
+Fix = Literal["patch", "continue"]
+Format = Literal["text", "github", "sarif"]
+OnFailure = Literal["raise", "continue"]
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -37,29 +40,41 @@ class Config:
     json: str | None = None
     # file that receives the report as one HTML page
     html: str | None = None
+    # besides the text: an annotation for GitHub on stderr, or whynan.sarif for other services
+    format: Format = "text"
     # write a case folder when something was found
     case: bool = True
     # folder that receives the case folders
     cases_dir: str = "whynan-cases"
+    # memory and disk that the tensors of a case may take, MiB
+    case_mb: float = 256.0
     # colours on stderr; auto follows the terminal and NO_COLOR
     color: Color = "auto"
     # share of the run's wall time that snapshots may cost
-    snapshot_share: float = 0.02
+    snapshot_share: float = 0.004
     # memory that snapshots may take, MiB
     memory_mb: float = 512.0
     # run the script again from its start, where it is short enough, as the last proof
     rerun: bool = True
     # try remedies and write patches
     fixes: bool = True
-    # only notice; no replay, no diagnosis
+    # for runs of days: detection, history and snapshots, at the failure the diagnosis; nothing is run a second time
     watch_only: bool = False
+    # after a failure: propose patches and end, or go on with the best remedy as a live intervention
+    fix: Fix = "patch"
+    # what may be done to survive, e.g. "skip,clip=percentile:95,rollback=10"; empty: nothing
+    guard: str = ""
+    # say early what grows towards an overflow
+    warnings: bool = True
+    # whynan.watch(): after the report, raise NonFiniteError or go on without the failing batch
+    on_failure: OnFailure = "raise"
     # apply the first verified patch to the user's file
     apply: bool = False
     # print nothing but errors
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("why_budget", "fix_budget", "memory_mb"):
+        for name in ("why_budget", "fix_budget", "memory_mb", "case_mb"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"{name} is {value}. Valid values are finite numbers from 0 up.")
@@ -75,9 +90,13 @@ def load(
     *,
     start: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The settings in force. `command_line` holds only what was given; pyproject.toml is looked for from `start` up."""
-    values = from_pyproject(Path.cwd() if start is None else start)
+    """The settings in force. `command_line` holds only what was given; pyproject.toml is looked for from `start` up.
+
+    `defaults` take the place of those of the fields.
+    """
+    values = dict(defaults or {}) | from_pyproject(Path.cwd() if start is None else start)
     values |= from_environment(os.environ if environ is None else environ)
     values |= {name: _checked(name, value, f"argument {name}") for name, value in (command_line or {}).items()}
     return Config(**values)

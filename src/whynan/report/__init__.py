@@ -2,6 +2,7 @@
 
     show_where(report)                 on stderr, as soon as the place is known; a healthy report prints nothing
     show_why(report, case=folder)      on stderr, when cause and cure are known
+    annotate(report, "github")         for CI services
     save(report, base_dir, name)       a case folder, with its page
 
 rich and jinja2 are imported when something is to be said, not before.
@@ -10,6 +11,7 @@ rich and jinja2 are imported when something is to be said, not before.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,23 @@ def save(
     from .page import page
 
     return write_case(report, base_dir, name, page=page(report), fill=fill)
+
+
+SARIF = "whynan.sarif"
+
+
+def annotate(report: Report, form: str) -> None:
+    """Say the finding in the form that a CI service reads: GitHub's on stderr, SARIF in a file here.
+
+    A healthy report is a SARIF file without results, since the service expects one.
+    """
+    from .formats import findings_of, rules_of, write
+
+    text = write(findings_of(report), form, rules_of(report)) if form != "text" else ""
+    if form == "sarif":
+        Path(SARIF).write_text(text, encoding="utf-8")
+    elif text:
+        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
 
 
 def _relative(path: Path) -> Path:
