@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from messages.reports import complete
 from whynan.case.facts import Report, Run
 from whynan.case.folder import dump_report, load_report, read_case, source_name, write_case
+from whynan.case.shelf import folders
 from whynan.errors import CaseError
 
 
@@ -53,6 +57,35 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         write_case(complete(), tmp_path, fill=fill)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_drafts_of_the_dead_are_swept_up(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead, own = tmp_path / f".draft-{child.pid}-1", tmp_path / f".draft-{os.getpid()}-1"
+    for folder in (dead, own):
+        folder.mkdir()
+        (folder / "report.json").touch()
+    write_case(complete(), tmp_path)
+    assert not dead.exists() and own.exists()
+
+
+def test_a_kill_in_the_middle_leaves_no_case(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from messages.reports import complete\n"
+        "from whynan.case.folder import write_case\n"
+        "def fill(folder):\n"
+        "    (folder / 'half').write_text('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_case(complete(), sys.argv[1], fill=fill)\n"
+    )
+    paths = os.pathsep.join(p for p in sys.path if p)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": paths})
+    assert done.returncode == -9
+    assert folders(tmp_path) == [] and all(path.name.startswith(".") for path in tmp_path.iterdir())
+    case = write_case(complete(), tmp_path)
+    assert list(tmp_path.iterdir()) == [case]
 
 
 def test_fill_puts_files_beside_the_report(tmp_path: Path) -> None:

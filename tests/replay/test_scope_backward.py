@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from replay.observing import find, line
-from whynan.replay.births import birth_from, path_from
+from whynan.replay.births import birth_from
+from whynan.replay.story import path_from
 
 
 def test_where_trap_leads_back_to_the_forward_op():

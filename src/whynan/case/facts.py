@@ -78,11 +78,13 @@ class Symptom:
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Counts of the finite elements of one tensor: `counts[i]` lie in [bounds[i], bounds[i + 1]).
+    """Counts of the finite elements of one tensor: `counts[i]` lie in [bounds[i], bounds[i + 1]), in the last bin also
+    its upper bound; together they are all finite elements, zeros included.
 
     `axis` says how the bounds are spaced: "linear", "log" (all positive), or "symlog" (powers of ten on both sides of
-    zero). `edge` is the value at which the op stops being finite, where one number says that (0 for log, 88.72 for
-    exp in float32), `beyond` the side that is lost.
+    a bin around zero; 0 is the first or the last bound where all elements are on one side of it). `edge` is the value
+    at which the op, or its derivative, stops being finite, where one number says that (0 for log, 88.72 for exp in
+    float32), `beyond` the side that is lost.
     """
 
     name: str

@@ -4,10 +4,10 @@
       report.json      the report, schema whynan.report/1
       report.html      the same as a page (when the caller hands one over)
       source/...       the user's own files that the report names, so that it can be shown where they are not
-      ...              whatever `fill` put there (batch, state, patch)
+      ...              whatever `fill` put there; `contents` names it
 
 A folder appears whole or not at all: it is filled under a hidden name and renamed. Nothing is ever overwritten; a
-second case of the same second gets the suffix -2.
+second case of the same second gets the suffix -2. Drafts of processes that were killed are swept up by the next one.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def write_case(
     """
     base = Path(base_dir)
     base.mkdir(parents=True, exist_ok=True)
+    sweep(base)
     draft = base / f".draft-{os.getpid()}-{time.monotonic_ns()}"  # not mkdtemp: its mode 0700 would stay
     draft.mkdir()
     try:
@@ -92,6 +93,24 @@ def write_case(
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def sweep(base: Path) -> None:
+    """Remove the drafts in `base` whose process is no more."""
+    for draft in base.glob(".draft-*-*"):
+        pid = draft.name.split("-")[1]
+        if pid.isdecimal() and int(pid) != os.getpid() and not _alive(int(pid)):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's
+    return True
 
 
 def read_case(path: str | os.PathLike[str]) -> Case:
@@ -119,10 +138,10 @@ def user_files(report: Report) -> Iterator[tuple[Path, Path]]:
     if report.birth:
         named += [report.birth.file or "", *(site.file for site in report.birth.stack)]
     named += [step.file or "" for step in report.path]
-    script = Path(report.run.script).absolute()
+    script = Path(os.path.abspath(report.run.script))
     seen = set()
     for text in named:
-        for file in (Path(text).absolute(), script.parent / text):
+        for file in (Path(os.path.abspath(text)), Path(os.path.abspath(script.parent / text))):  # without ".."
             if text and file.is_file() and file not in seen and _is_users(file):
                 seen.add(file)
                 yield file, source_name(file, script.parent)

@@ -7,6 +7,7 @@ tensors are not in it, only where they are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Literal
 
 CHECK_SCHEMA = "whynan.check/1"
@@ -73,8 +74,7 @@ class Layer:
 class Edge:
     """How far one op of the step is from where it stops being finite.
 
-    `distance` is relative: (distance of the operand from the edge) / (size of the operand); `steps` is the number of
-    representable numbers in between, as a power of two, in the dtype it ran in.
+    `distance` is relative: |nearest - edge| / (size of the edge, or of the operand where the edge is 0).
     """
 
     op: str
@@ -88,6 +88,7 @@ class Edge:
     expression: str | None = None
     module: str | None = None
     phase: str | None = None
+    cancels: bool = False  # the operand is a difference, so that it can round to 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,7 @@ class Preflight:
     batches: int = 0
     samples: int = 0
     complete: bool = True  # the whole data set was scanned
+    tried: int = 0  # batches that were put through one step each, at the initial weights
     columns: tuple[Column, ...] = ()
     layers: tuple[Layer, ...] = ()
     edges: tuple[Edge, ...] = ()
@@ -120,3 +122,13 @@ class Preflight:
     settings: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     schema: str = CHECK_SCHEMA
+
+    def __str__(self) -> str:
+        """What `whynan check` prints. Like Report, the answer looks for the room that draws it only when asked."""
+        text: str = import_module("whynan.report.preflight").text(self)
+        return text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        html: str = import_module("whynan.report.preflight_page").notebook(self)
+        return html

@@ -311,24 +311,3 @@ def trace_back(trace: Trace, symptoms: list[TensorRef]) -> Finding:
     """
     with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C.DisableTorchFunction():
         return Backtrack(trace, symptoms).run()
-
-
-def upstream(trace: Trace, finding: Finding, limit: int) -> list[tuple[OpRecord, float]]:
-    """Ops before the birth, through the largest input each time, oldest first, with the absmax of what they gave."""
-    record = finding.birth
-    chain: list[tuple[OpRecord, float]] = []
-    while record is not None and len(chain) < limit:
-        sized = [(ref.absmax, ref) for ref in record.inputs if ref.absmax is not None and math.isfinite(ref.absmax)]
-        following = None
-        for size, ref in sorted(sized, key=lambda s: -s[0]):
-            following = _maker(ref)
-            if following is not None:
-                chain.append((following, size))
-                break
-        record = following
-    return chain[::-1]
-
-
-def _maker(ref: TensorRef) -> OpRecord | None:
-    found = writers(ref.area, ref.index)
-    return found[0][0] if found and not found[0][0].plan.constant else None

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from whynan.case.facts import Birth, Elements, PathStep, State, TensorFacts
+from whynan.case.facts import Birth, Elements, State, TensorFacts
+from whynan.replay.figures import figure
 from whynan.replay.influence import Masks
 from whynan.replay.trace import OpRecord, TensorRef, Trace
 from whynan.tensors.expression import call_text
@@ -40,6 +41,7 @@ class Finding:
     exact: bool = True  # False when some step of the way was followed by whole tensors
     instead: Finding | None = None  # an op to blame, where nobody knows the source: a copy by `torch.tensor([x])`
     others: list[OpRecord] = field(default_factory=list)  # further births that reach the symptom, later than `birth`
+    notes: list[str] = field(default_factory=list)  # figures that could not be made
 
 
 def bad_scalars(record: OpRecord) -> Iterator[tuple[str, float]]:
@@ -114,6 +116,7 @@ def birth_from(
     record = finding.birth or (finding.path[0] if finding.path else None)
     if record is None:
         return None
+    from whynan.replay.histograms import histograms_of
     from whynan.replay.rows import rows_of
 
     site, origin = record.site, record.origin
@@ -140,33 +143,21 @@ def birth_from(
         elements=finding.elements,
         rows=rows_of(trace, finding, batch_size),
         stack=origin.stack,
+        histograms=figure(finding.notes, "histograms", lambda: histograms_of(finding), ()),
         note=_note(finding, record),
     )
 
 
-def path_from(finding: Finding, trace: Trace, limit: int = 40) -> tuple[PathStep, ...]:
-    """Growth before the birth, the birth, and what carried it to the symptom. A long middle is left out."""
-    upstream = [_step(r, "finite", size) for r, size in trace.growth(finding)]
-    way = [_step(r, state_on(finding, r), None) for r in finding.path]
-    if len(way) > limit:
-        way = way[: limit // 2] + way[-(limit - limit // 2) :]
-    return tuple(upstream + way)
+def concerned(finding: Finding, record: OpRecord) -> list[TensorRef]:
+    """The floating inputs of the birth op that met the bad elements: of a `_foreach_` op those of one place."""
+    bad = {_place(record.outputs[i]) for i in finding.outputs} if record is finding.birth else set()
+    floats = [ref for ref in record.inputs if ref.area.floating]
+    return [ref for ref in floats if not bad or None in bad or _place(ref) in (None, *bad)]
 
 
-def _step(record: OpRecord, state: State, size: float | None) -> PathStep:
-    if size is None:
-        sizes = [ref.absmax for ref in record.outputs if ref.absmax is not None]
-        size = max(sizes, key=lambda s: math.inf if s != s else s, default=None)
-    site = record.site
-    return PathStep(
-        op=record.op,
-        state=state,
-        file=site.file if site else None,
-        line=site.line if site else None,
-        module=record.module,
-        absmax=size,
-        phase=record.phase,
-    )
+def _place(ref: TensorRef) -> str | None:
+    """ "self[3]" -> "3": the place in the list of a `_foreach_` op."""
+    return ref.name.rpartition("[")[2].removesuffix("]") if ref.name.endswith("]") else None
 
 
 def facts_of(refs: list[TensorRef]) -> tuple[TensorFacts, ...]:

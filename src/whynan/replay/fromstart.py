@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from dataclasses import replace
@@ -18,21 +19,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whynan.case.facts import Birth, PathStep
+from whynan.case.facts import Batch, Birth, PathStep
 from whynan.case.serial import plain, record_from
+from whynan.replay.batch import batch_of
 from whynan.replay.births import Finding, birth_from, facts_of
+from whynan.replay.capture import ship
+from whynan.replay.figures import figure
+from whynan.replay.histograms import histograms_of_one
 from whynan.replay.locate import Located
 from whynan.replay.names import Names, flatten, root_modules
 from whynan.replay.numpywatch import NumpyWatch
 from whynan.replay.rerun import Spare, answer
 from whynan.replay.scope import Scope
-from whynan.replay.story import path_from
+from whynan.replay.story import joined, path_from
+from whynan.replay.tables import failing_batch
 from whynan.tensors.many import is_finite
 from whynan.watch.loops import LoopRun
 from whynan.watch.quarantine import no_side_effects
 from whynan.watch.sentinel import Seen
 from whynan.watch.suspicion import suspect
 from whynan.watch.watcher import Watcher
+
+_contained = contextlib.ExitStack()  # of a re-run, to its end
 
 # the parent asks -------------------------------------------------------------------------------------------------
 
@@ -102,9 +110,11 @@ def _merge(located: Located, reply: dict[str, Any]) -> Located:
     before = located.birth
     if before is not None and before.phase == "data":  # the batch's facts stay: rows, columns, element counts
         birth = replace(birth, phase="data", step=before.step, iteration=before.iteration, tensor=before.tensor,
-                        rows=before.rows or birth.rows, note=before.note or birth.note)  # fmt: skip
+                        rows=before.rows or birth.rows, note=before.note or birth.note,
+                        histograms=birth.histograms or before.histograms)  # fmt: skip
     located.birth = birth
-    located.path = tuple(record_from(PathStep, step) for step in reply.get("path", [])) + located.path
+    located.path = joined(tuple(record_from(PathStep, step) for step in reply.get("path", [])), located.path)
+    located.batch = tuple(record_from(Batch, one) for one in reply.get("batch", [])) or located.batch
     return located
 
 
@@ -123,6 +133,7 @@ def _entered(located: Located, reply: dict[str, Any] | None) -> Birth:
         module=located.source.module,
         tensor=located.source.name,
         outputs=(facts,),
+        histograms=histograms_of_one(located.source_tensor, located.source.name),
         note="already non-finite before the step began; the line that made it could not be observed",
     )
 
@@ -132,12 +143,14 @@ def _entered(located: Located, reply: dict[str, Any] | None) -> Birth:
 
 def pursue(goal: dict[str, Any], watcher: Watcher, session: Any) -> None:
     """Called right after torch was imported, in a re-run."""
-    no_side_effects().__enter__()
+    _contained.enter_context(no_side_effects())
     if "numpy" in goal and "numpy" in sys.modules:
         kind, keys, position, has_gauss, cached = goal["numpy"]
         numpy = sys.modules["numpy"]
         numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), position, has_gauss, cached))
-    {"origin": _Origin, "watch": _Watch, "alarm": _Alarm}[goal["kind"]](goal, watcher)
+    kinds = {"origin": _Origin, "watch": _Watch, "alarm": _Alarm}
+    if goal["kind"] in kinds:  # else the session asks for something of its own
+        kinds[goal["kind"]](goal, watcher)
 
 
 class _Origin:
@@ -208,7 +221,9 @@ class _Origin:
             birth = birth_from(finding, self.scope.trace, step, iteration)
             assert birth is not None
             birth = replace(birth, tensor=name, module=known.module if known else None)
-            _found(self.goal, birth, path_from(finding, self.scope.trace))
+            ship(self.goal, self.scope.trace, finding, names)
+            path = path_from(finding, self.scope.trace)
+            _found(self.goal, birth, path, notes=finding.notes)
         event = self.numpy.culprit(candidates)
         if event is not None:
             _found(self.goal, replace(event, tensor=name, step=self.watcher.sentinel.steps), ())
@@ -279,7 +294,7 @@ class _Alarm:
         step = next((s for first, s in reversed(self.marks) if first <= finding.birth.index), seen.step)
         birth = birth_from(finding, self.scope.trace, step, None, lambda t: _known(names, t))
         assert birth is not None
-        _found(self.goal, birth, path_from(finding, self.scope.trace))
+        self._answer(finding, birth, names)
 
     def _came_in(self, findings: list[Finding], names: Names, seen: Seen) -> None:
         """No op made it: it was there when the step began, in a parameter or, without a name, in the data."""
@@ -291,7 +306,15 @@ class _Alarm:
             phase = "data" if _source(names, finding) is None else "init"
             birth = replace(birth, op=None, phase=phase,  # type: ignore[arg-type]
                             outputs=facts_of([finding.source]))
-            _found(self.goal, birth, path_from(finding, self.scope.trace))
+            self._answer(finding, birth, names)
+
+    def _answer(self, finding: Finding, birth: Birth, names: Names) -> None:
+        trace = self.scope.trace
+        ship(self.goal, trace, finding, names)
+        path = path_from(finding, trace)
+        until = finding.birth.index if finding.birth is not None else None
+        batch = figure(finding.notes, "table of the batch", lambda: batch_of(None, 0, names, trace, until), ())
+        _found(self.goal, birth, path, notes=finding.notes, batch=plain(batch))
 
 
 def _source(names: Names, finding: Finding) -> str | None:
@@ -322,7 +345,8 @@ def found(goal: dict[str, Any], located: Located) -> None:
     if located.birth is None:
         answer(goal, {"found": False})
     else:
-        _found(goal, located.birth, located.path, notes=located.notes, iteration=located.iteration)
+        batch = figure(located.notes, "table of the batch", lambda: failing_batch(located), ())
+        _found(goal, located.birth, located.path, notes=located.notes, iteration=located.iteration, batch=plain(batch))
 
 
 def _found(goal: dict[str, Any], birth: Birth, path: tuple[PathStep, ...], **more: Any) -> None:

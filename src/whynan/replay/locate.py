@@ -13,16 +13,20 @@ import linecache
 import math
 import sys
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whynan.case.facts import Birth, Elements, PathStep
-from whynan.replay.births import Finding, birth_from, path_from
+from whynan.case.facts import Batch, Birth, Elements, PathStep
+from whynan.replay.births import Finding, birth_from
+from whynan.replay.figures import figure
+from whynan.replay.histograms import histograms_of_one
 from whynan.replay.names import Name, Names, flatten, root_modules
 from whynan.replay.scope import Scope
+from whynan.replay.story import path_from
+from whynan.replay.symptom import first_suspect, narrow, same_symptom
 from whynan.replay.trace import Trace
 from whynan.tensors.look import look
 from whynan.tensors.many import is_finite, local_values
@@ -31,10 +35,10 @@ from whynan.watch.frames import read_locals
 from whynan.watch.loops import LoopRun
 from whynan.watch.sentinel import Seen
 from whynan.watch.snapshot import Snapshot
-from whynan.watch.suspicion import suspect
 from whynan.watch.watcher import Watcher
 
 MANY_STEPS = 8  # optimizer steps in one iteration
+NARROW = 3  # iterations; when more than these may have gone wrong, a quick re-execution says which
 DEEPEST = 8  # symptom tensors that are traced back, at most
 
 
@@ -47,6 +51,7 @@ class Located:
     iteration: int
     birth: Birth | None = None
     path: tuple[PathStep, ...] = ()
+    batch: tuple[Batch, ...] = ()  # where a re-run had to look at it
     finding: Finding | None = None
     trace: Trace | None = None
     names: Names | None = None
@@ -112,13 +117,13 @@ def locate(run: LoopRun, seen: Seen, watcher: Watcher) -> Generator[Attempt, Out
     assert run.record is not None
     record = run.record
     found = Located(seen, seen.step, run.iteration, run=run)
-    start = record.update_start(run.index)
-    if seen.what in ("parameter", "state", "buffer"):  # these are not looked at after every step
-        start = min(start, record.clean_at + 1)
-    snapshot = record.at_or_before(start) or record.at_or_before(run.index)
+    start = record.update_start(first_suspect(run, seen, watcher))
+    snapshot = record.at_or_before(start) or record.earliest(run.index)
     if snapshot is None:
         return found
     found.snapshot = snapshot
+    if run.index - start > NARROW:
+        start = yield from narrow(run, seen, watcher, snapshot)
     microscope = yield from _look(run, seen, watcher, found, snapshot, start)
     if microscope is None:
         return found
@@ -154,10 +159,10 @@ def _look(
         return microscope.over(run, index, from_step) if index >= start else contextlib.nullcontext()
 
     outcome = yield Attempt(snapshot=snapshot, until=last, around=around)
-    again = _same_symptom(seen, outcome, run, watcher)
+    again = same_symptom(seen, outcome, run, watcher)
     if again is None:
         plain = yield Attempt(snapshot=snapshot, until=last)
-        if _same_symptom(seen, plain, run, watcher) is not None:
+        if same_symptom(seen, plain, run, watcher) is not None:
             found.reproduced = "compiled only" if "torch._dynamo" in sys.modules else "unobserved only"
         if outcome.lost:
             found.notes.append(f"{len(outcome.lost)} large tensors written to by the step could not be put back")
@@ -178,28 +183,6 @@ def _look(
     names.add_locals(variables)
     found.names, found.trace = names, microscope.scope.trace
     return microscope
-
-
-def _same_symptom(seen: Seen, outcome: Outcome, run: LoopRun, watcher: Watcher) -> Seen | None:
-    """The alarm of the re-execution, if it is the one that is being explained."""
-    if outcome.symptom is not None:
-        again = outcome.symptom
-        every_step = ("loss", "gradient")
-        if again.what in every_step and seen.what in every_step:  # another step is another failure
-            return again if again.step == seen.step else None
-        # parameters and state are looked at after every step now, and may turn out to have been bad for some
-        return again if again.what == seen.what or seen.hard else None
-    if outcome.ended == "exception" and outcome.error is not None and seen.error is not None:
-        return suspect(outcome.error, seen.step)
-    if seen.what == "buffer" and all(not is_finite(t) for t in seen.tensors):
-        return seen
-    if seen.what == "output":
-        return replace(seen) if all(not is_finite(t) for t in seen.tensors) else None
-    if seen.what == "loss" and seen.name is not None:  # noticed by the program itself, which then left the loop
-        value = read_locals(run.frame).get(seen.name)
-        if isinstance(value, Tensor) and not is_finite(value):
-            return replace(seen, tensors=[value])
-    return None
 
 
 def _suspects(found: Located, run: LoopRun) -> list[Tensor]:
@@ -228,6 +211,7 @@ def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], r
         found.path = path_from(found.finding, trace)
         if found.source.kind in ("item", "local"):
             found.birth = _from_the_batch(found, run)
+        found.notes += found.finding.notes
         return
     if born:
         found.finding = min(born, key=lambda f: f.birth.index)  # type: ignore[union-attr]
@@ -235,6 +219,7 @@ def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], r
         assert birth is not None
         found.birth = microscope.birth(found.finding, found, _batch_size(run.item))
         found.path = path_from(found.finding, trace)
+        found.notes += found.finding.notes
         placed = found.finding.state == "placed"
         found.benign = not found.seen.hard and placed and found.seen.what in ("buffer", "output")
 
@@ -287,6 +272,7 @@ def _from_the_batch(found: Located, run: LoopRun) -> Birth:
             count=int(bad.shape[0]), total=tensor.numel(), first=tuple(tuple(map(int, i)) for i in bad[:5].tolist())
         ),
         rows=rows[:64],
+        histograms=figure(found.notes, "histogram", lambda: histograms_of_one(tensor, facts.name), ()),
         note=note,
     )
 

@@ -215,9 +215,3 @@ class Trace:
         """The ops from the birth to `tensor`."""
         finding = self.births_reaching(tensor)
         return finding.path if finding else []
-
-    def growth(self, finding: Any, limit: int = 12) -> list[tuple[OpRecord, float]]:
-        """The ops upstream of the birth through their largest input, with the absmax of what each gave, in order."""
-        from whynan.replay.backtrack import upstream
-
-        return upstream(self, finding, limit)

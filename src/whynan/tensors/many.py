@@ -59,17 +59,8 @@ def norms(tensors: Sequence[Tensor]) -> list[float]:
     A result that is not finite means non-finite values *or* an overflow of the squares.
     """
     out = [0.0] * len(tensors)
-    groups: dict[tuple[torch.device, torch.dtype], tuple[list[int], list[Tensor]]] = {}
-    for i, tensor in enumerate(tensors):
-        values = tensor.detach() if is_plain(tensor) else local_values(tensor)
-        if values is not None:
-            index, members = groups.setdefault((values.device, values.dtype), ([], []))
-            index.append(i)
-            members.append(values)
-    for (_, dtype), (index, members) in groups.items():
-        accumulate = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
-        sizes = torch._foreach_norm(members, 2, dtype=accumulate) if accumulate else torch._foreach_norm(members, 2)
-        for i, value in zip(index, torch.stack(sizes).tolist(), strict=True):
+    for (_, dtype), (index, members) in _grouped(tensors).items():
+        for i, value in zip(index, torch.stack(list(_fused_norms(members, dtype))).tolist(), strict=True):
             out[i] = value
     return out
 
@@ -81,10 +72,39 @@ def plain_norms(tensors: list[Tensor]) -> list[float]:
     """
     if not tensors:
         return []
-    low = tensors[0].dtype in (torch.float16, torch.bfloat16)
     with torch.no_grad():
-        sizes = torch._foreach_norm(tensors, 2, dtype=torch.float32) if low else torch._foreach_norm(tensors, 2)
-        return torch.stack(sizes).tolist()
+        return torch.stack(list(_fused_norms(tensors, tensors[0].dtype))).tolist()
+
+
+def device_norms(tensors: Sequence[Tensor]) -> Tensor | None:
+    """`norms`, left where they are computed: float32, one dimension. None where they would lie on several devices."""
+    groups = _grouped(tensors)
+    devices = {device for device, _ in groups}
+    if len(devices) != 1:
+        return None
+    zero = torch.zeros((), device=devices.pop())
+    out = [zero] * len(tensors)
+    for (_, dtype), (index, members) in groups.items():
+        for i, size in zip(index, _fused_norms(members, dtype), strict=True):
+            out[i] = size.float()
+    return torch.stack(out)
+
+
+def _grouped(tensors: Sequence[Tensor]) -> dict[tuple[torch.device, torch.dtype], tuple[list[int], list[Tensor]]]:
+    """Index and values of the tensors that have values to look at."""
+    groups: dict[tuple[torch.device, torch.dtype], tuple[list[int], list[Tensor]]] = {}
+    for i, tensor in enumerate(tensors):
+        values = tensor.detach() if is_plain(tensor) else local_values(tensor)
+        if values is not None:
+            index, members = groups.setdefault((values.device, values.dtype), ([], []))
+            index.append(i)
+            members.append(values)
+    return groups
+
+
+def _fused_norms(members: list[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
+    low = dtype in (torch.float16, torch.bfloat16)
+    return torch._foreach_norm(members, 2, dtype=torch.float32) if low else torch._foreach_norm(members, 2)
 
 
 def uniform(tensors: Sequence[Tensor]) -> bool:
