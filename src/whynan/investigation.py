@@ -15,13 +15,16 @@ import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from whynan.case.facts import Birth, Phase, Report, Run, Symptom
 from whynan.case.paths import relative_to
 from whynan.config import Config
 from whynan.errors import WhynanError
+from whynan.replay.environment import environment
 from whynan.watch.script import Outcome as Ended
 from whynan.watch.script import clean_tracebacks
 from whynan.watch.signals import Stop
@@ -29,6 +32,8 @@ from whynan.watch.signals import Stop
 if TYPE_CHECKING:
     from whynan.diagnose.engine import Diagnosis
     from whynan.diagnose.inquest import Inquest
+    from whynan.remedy.mirror import Script
+    from whynan.replay.capture import Evidence
     from whynan.replay.locate import Located
     from whynan.replay.rerun import Spare
     from whynan.report.progress import Progress
@@ -61,6 +66,7 @@ class Investigation:
         self.began = time.time()
         self.folder = os.getcwd()
         self.case: Path | None = None
+        self._shipped: TemporaryDirectory[str] | None = None  # where a re-run leaves the slice that it found
         self.ended = False  # the program is over, its traceback is printed
 
     def attach(self, watcher: Watcher) -> None:
@@ -84,8 +90,10 @@ class Investigation:
             watcher.pending = None
             return False
         if self.goal is not None:
+            from whynan.replay.capture import ship
             from whynan.replay.fromstart import found
 
+            ship(self.goal, located.trace, located.finding, located.names)
             found(self.goal, located)
         if self.may_fix:
             from whynan.remedy import trials
@@ -105,6 +113,7 @@ class Investigation:
             fromstart.alarm(self.goal, watcher, seen)
             return
         watcher.muted = True
+        self._let_ship()
         with self._progress() as progress:
             progress.stage("running the program again from its start", self._patience(), log=False)
             located = fromstart.scope_again(seen, self.spare, watcher, timeout=self._patience())
@@ -124,6 +133,7 @@ class Investigation:
 
         if self.spare is None or self.watcher is None or not fromstart.is_incomplete(located):
             return located
+        self._let_ship()
         with self._progress() as progress:
             progress.stage("running the program again from its start", self._patience(), log=False)
             return fromstart.complete(located, self.spare, self.watcher, timeout=self._patience())
@@ -146,19 +156,25 @@ class Investigation:
             located.birth = where_it_was_noticed(located)
         report = self._report(located, seen)
         self._present_where(report, located)
+        evidence = (yield from self._gather(located)) if self.config.case else None
         if not self.config.watch_only:
             with self._progress() as progress:
                 progress.stage("looking for the cause, one change at a time", self.config.why_budget)
                 diagnosis = yield from diagnose(inquest)
-                report = self._with_remedies(_with_causes(report, diagnosis), progress)
-        self._present(report, inquest)
+                report = _with_causes(report, diagnosis)
+                if self.may_fix:
+                    progress.stage("trying remedies", self.config.fix_budget)
+                    report = yield from self._with_remedies(report, inquest, diagnosis)
+        self._present(report, evidence)
         watcher.muted, watcher.pending = True, None
 
     # the answer ------------------------------------------------------------------------------------------------
 
     def _report(self, located: Located, seen: Seen) -> Report:
+        from whynan.replay.tables import with_tables
+
         name = seen.name
-        if located.names is not None and located.seen.tensors:
+        if located.names is not None and located.seen.tensors and located.seen.what == seen.what:
             owner = located.seen.owner if located.seen.owner is not None else located.seen.tensors[0]
             known = located.names.of(owner)
             if known is not None and known.kind in ("parameter", "buffer", "gradient", "state"):
@@ -167,40 +183,46 @@ class Investigation:
             seen = located.seen
         symptom = Symptom(step=seen.step, iteration=located.iteration, what=seen.what, name=name, value=seen.value)  # type: ignore[arg-type]
         assert self.watcher is not None
-        return Report(
+        report = Report(
             verdict="nonfinite",
             run=self.run_facts(),
             symptom=symptom,
             birth=located.birth,
             path=located.path,
-            history=self.watcher.sentinel.history.series(),
             notes=tuple(located.notes),
             reproduced=located.reproduced if located.reproduced in ("bitwise", "eager", "rerun") else "no",  # type: ignore[arg-type]
         )
+        return with_tables(report, located, self.watcher)
 
     @property
     def may_fix(self) -> bool:
         config = self.config
         wanted = config.fixes and config.fix_budget > 0 and not config.watch_only
-        return wanted and self.target.kind == "script" and self.goal is None
+        return wanted and self.goal is None
 
     def _progress(self) -> Progress:
         from whynan.report.progress import Progress
 
         return Progress(not self.config.quiet)
 
-    def _with_remedies(self, report: Report, progress: Progress) -> Report:
-        """Patches that were tried on copies of the program, the verified ones first."""
-        if not self.may_fix:
-            return report
-        from whynan.remedy.plan import propose
+    def _with_remedies(
+        self, report: Report, inquest: Inquest, diagnosis: Diagnosis
+    ) -> Generator[Attempt, Outcome, Report]:
+        """Remedies that were tried in the loop and on copies of the program, the verified ones first."""
+        from whynan.remedy.plan import cure
 
-        progress.stage("trying remedies on copies of the program", self.config.fix_budget)
-        script = os.path.join(self.folder, self.target.name)
-        remedies, rejected = propose(
-            report, script=script, argv=tuple(self.target.argv), budget_s=self.config.fix_budget, cwd=self.folder
-        )
+        script = self._script()
+        if script is None:
+            return report
+        budget = self.config.fix_budget
+        remedies, rejected = yield from cure(inquest, diagnosis, report, script, budget_s=budget)
         return replace(report, remedies=remedies, rejected=rejected)
+
+    def _script(self) -> Script | None:
+        """The program as trials run it; None where its source cannot be found."""
+        from whynan.remedy.mirror import Script
+
+        return Script.of(self.target.kind, self.target.name, tuple(self.target.argv), Path(self.folder))
 
     def run_facts(self) -> Run:
         torch = sys.modules.get("torch")
@@ -216,6 +238,7 @@ class Investigation:
             overhead=round(self.watcher.sentinel.seconds, 3) if self.watcher is not None else None,
             rank=int(os.environ.get("RANK", "0") or 0),
             world_size=int(os.environ.get("WORLD_SIZE", "1") or 1),
+            environment=environment(),
         )
 
     def _present_where(self, report: Report, located: Located) -> None:
@@ -233,35 +256,70 @@ class Investigation:
             with contextlib.chdir(self.folder):
                 reports.show_where(relative_to(report, self.folder), color=self.config.color)
 
-    def _present(self, report: Report, inquest: Inquest) -> None:
+    def _gather(self, located: Located) -> Generator[Attempt, Outcome, Evidence]:
+        """What the case will hold beside the report, before any experiment writes to it."""
+        from whynan.replay.capture import gather
+
+        assert self.watcher is not None
+        shipped = Path(self._shipped.name) if self._shipped else None
+        return (yield from gather(located, self.watcher, self._case_limit(), shipped))
+
+    def _case_limit(self) -> int:
+        from whynan.replay.capture import affordable
+
+        return affordable(self.config.case_mb, os.path.join(self.folder, self.config.cases_dir))
+
+    def _let_ship(self) -> None:
+        """A re-run that finds the birth shall leave its slice where `_gather` finds it."""
+        if self.config.case and self.spare is not None and self._shipped is None:
+            from whynan.replay.capture import shipping
+
+            self._shipped, more = shipping(self._case_limit(), self.folder)
+            self.spare.extras.update(more)
+
+    def _save(self, report: Report, evidence: Evidence | None) -> Path | None:
+        """The case folder; None, and a word on stderr, where the disk refuses."""
+        from whynan import report as reports
+
+        name = Path(self.target.name).stem if self.target.kind == "script" else self.target.name
+        try:
+            if evidence is not None:
+                fill = partial(evidence.write, root=self.folder, name=name)
+                return reports.save(report, self.config.cases_dir, name, fill=fill)
+            return reports.save(report, self.config.cases_dir, name)
+        except OSError as error:
+            print(f"whynan: the case could not be written to {self.config.cases_dir}: {error}", file=sys.stderr)
+            return None
+
+    def _present(self, report: Report, evidence: Evidence | None) -> None:
         from whynan import report as reports
 
         self.report = report = relative_to(report, self.folder)
         with contextlib.chdir(self.folder):  # wherever the program went, paths are those that the user typed
             if self.config.case:
-                name = Path(self.target.name).stem if self.target.kind == "script" else self.target.name
-                self.case = reports.save(report, self.config.cases_dir, name)
+                self.case = self._save(report, evidence)
             if self.config.html:
                 from whynan.report.page import page
 
                 Path(self.config.html).write_text(page(report), encoding="utf-8")
             if not self.config.quiet:
                 reports.show_why(report, case=self.case, color=self.config.color)
+            reports.annotate(report, self.config.format)
         if self.config.apply:
             self._apply(report)
 
     def _apply(self, report: Report) -> None:
         """Write the first verified patch into the user's file, after it was shown."""
         from whynan.remedy.apply import apply_to_tree
-        from whynan.remedy.trials import Script
 
         patch = next((r.patch for r in report.remedies if r.verified and r.patch), None)
         if patch is None:
             print("whynan: no verified patch, nothing was applied", file=sys.stderr)
             return
-        root = Script(Path(self.folder, self.target.name), tuple(self.target.argv), Path(self.folder), None).root
+        script = self._script()
+        assert script is not None  # a patch is of some source
         try:
-            path = apply_to_tree(patch, root, self.began)
+            path = apply_to_tree(patch, script.root, self.began)
             print(f"whynan: applied to {path}", file=sys.stderr)
         except WhynanError as error:
             print(f"whynan: {error}", file=sys.stderr)
@@ -291,4 +349,5 @@ def where_it_was_noticed(located: Located) -> Birth | None:
 
 
 def _with_causes(report: Report, diagnosis: Diagnosis) -> Report:
-    return replace(report, causes=diagnosis.causes, notes=(*report.notes, *diagnosis.notes, *diagnosis.upstream))
+    notes = (*report.notes, *diagnosis.notes, *diagnosis.upstream)
+    return replace(report, causes=diagnosis.causes, experiments=diagnosis.told, notes=notes)

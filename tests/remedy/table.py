@@ -55,7 +55,7 @@ ROWS = [
         "    return -F.log_softmax(z, dim=1).gather(1, y[:, None]).mean()"),
     Row("log-softmax-hoisted", "log-of-zero", "aten::log", "p.log()",
         "def f(model, x, y):\n    p = F.softmax(model(x), dim=1)\n    return -(y * p.log()).sum()\n",
-        "    logits = model(x)\n    p = F.softmax(logits, dim=1)\n    return -(y * F.log_softmax(logits, dim=1)).sum()"),
+        "    logits = model(x)\n    return -(y * F.log_softmax(logits, dim=1)).sum()"),
     Row("log-softmax-module", "log-of-zero", "aten::log", "torch.log",
         "class M(nn.Module):\n    def __init__(self):\n        self.soft = nn.Softmax(dim=2)\n\n    def forward(self, x):\n        return torch.log(self.soft(x))\n",
         "        return F.log_softmax(x, dim=2)"),

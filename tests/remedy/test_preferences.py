@@ -37,7 +37,7 @@ def test_preferences_name_known_classes(cause):
 @pytest.mark.parametrize("name", REMEDIES)
 def test_every_kind_says_what_it_does(name):
     kind = registry.load()[name]
-    assert len(kind.what) > 40 and kind.title and kind.safety in ("safe", "unsafe", "display-only")
+    assert len(kind.page) > 200 and kind.title and kind.safety in ("safe", "unsafe", "display-only")
 
 
 def report(*causes: str) -> Report:

@@ -67,7 +67,7 @@ def test_a_diverging_run_is_not_a_reference():
     assert not trials.verdict(bare, Outcome(finite=True, steps=40, moved=True, losses=losses(*[2.0] * 20, *[1.5] * 20)))
 
 
-def test_mirror_links_everything_but_the_patched_file(tmp_path):
+def test_the_patch_is_made_in_the_stand_in(tmp_path):
     work = tmp_path / "project"
     (work / "data").mkdir(parents=True)
     (work / "data" / "big.bin").write_bytes(b"0" * 10)
@@ -78,7 +78,7 @@ def test_mirror_links_everything_but_the_patched_file(tmp_path):
     script, cwd = trials.mirror(Script(work / "train.py", (), work), patch, tmp_path / "root")
     assert cwd == script.parent
     assert (cwd / "helper.py").read_text() == "A = 2\n" and not (cwd / "helper.py").is_symlink()
-    assert (cwd / "data").is_symlink()
+    assert (cwd / "data" / "big.bin").exists()
     assert (work / "helper.py").read_text() == "A = 1\n"
 
 
@@ -108,33 +108,6 @@ def test_propose_verifies_a_cure_and_rejects_the_popular_ones(tmp_path):
     assert remedies[0].trial is not None and remedies[0].trial.finite and remedies[0].trial.steps == 30
     assert {"clip-gradients", "lower-learning-rate"} <= {r.class_ for r in rejected}
     assert script.read_text() == SCRIPT
-
-
-@pytest.mark.slow
-def test_a_trial_leaves_no_trace(tmp_path):
-    """Files are written, replaced and deleted in the copy only, by relative and by absolute paths, also through
-    torch.save."""
-    work = tmp_path / "work"
-    (work / "runs").mkdir(parents=True)
-    (work / "log.txt").write_text("mine")
-    (work / "model.pt").write_text("mine")
-    tail = f"""
-open("log.txt", "w").write("theirs")
-open(r"{work / "log.txt"}", "a").write("theirs")
-torch.save(model.state_dict(), r"{work / "model.pt"}")
-torch.load(r"{work / "model.pt"}")
-open("runs/new.txt", "w").write("new")
-import os
-try:
-    os.remove(r"{work / "log.txt"}")
-except PermissionError:
-    pass
-"""
-    (work / "train.py").write_text(SCRIPT.replace("x = x * 0", "x = x * 1") + tail)
-    seen = trials.run(Script(work / "train.py", (), work), None, 60)
-    assert seen.crash is None and seen.finite and seen.steps == 30
-    assert (work / "log.txt").read_text() == "mine" and (work / "model.pt").read_text() == "mine"
-    assert sorted(p.name for p in work.rglob("*")) == ["log.txt", "model.pt", "runs", "train.py"]
 
 
 @pytest.mark.slow

@@ -8,20 +8,19 @@ same."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from whynan.diagnose.assessment import CONCLUSIVE, Assessment
 from whynan.diagnose.catalogue import all_causes
 from whynan.diagnose.counterfactuals.base import EXPERIMENTS, Experiment, load, snapshot_for
-from whynan.diagnose.counterfactuals.judge import Verdict, judge
+from whynan.diagnose.counterfactuals.execute import Pace, execute
+from whynan.diagnose.counterfactuals.judge import Verdict
 from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.ranking import Diagnosis, Suspect, answer, flipped, is_transient
 from whynan.watch.attempts import Attempt, Outcome
 
-HORIZON = 20  # iterations beyond the failure
 RIVALS = 0.35  # causes this far below the first are still worth an experiment
 
 
@@ -73,7 +72,7 @@ def _experiments(
     inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdict]
 ) -> Generator[Attempt, Outcome, None]:
     deadline = time.monotonic() + inquest.budget
-    pace = _Pace()
+    pace = Pace()
     while time.monotonic() < deadline:
         suspects.sort(key=lambda s: -s.score)
         chosen = _next(inquest, suspects, results)
@@ -142,50 +141,11 @@ def _possible(inquest: Inquest, experiment: Experiment) -> bool:
         return False
 
 
-@dataclass
-class _Pace:
-    """Seconds per executed iteration, as measured."""
-
-    seconds: float = 0.0
-    iterations: int = 0
-
-    @property
-    def each(self) -> float:
-        return self.seconds / self.iterations if self.iterations else 0.05
-
-    def horizon(self, left: float) -> int:
-        return max(2, min(HORIZON, int(left / 4 / max(self.each, 1e-4))))
-
-
 def _run(
-    inquest: Inquest, experiment: Experiment, pace: _Pace, left: float
+    inquest: Inquest, experiment: Experiment, pace: Pace, left: float
 ) -> Generator[Attempt, Outcome, Verdict | None]:
-    snapshot = snapshot_for(inquest, experiment.start)
-    if snapshot is None or (inquest.index - snapshot.index + 1) * pace.each > left:
-        return None
-    until = inquest.index + pace.horizon(left)
-    begun = time.monotonic()
-    try:
-        attempt = experiment.apply(inquest, snapshot, until)
-    except Exception as error:
-        inquest.errors.append(f"{experiment.name}: {type(error).__name__}: {error}")
-        _undo(inquest)
-        return None
-    try:
-        outcome = yield attempt
-    finally:
-        _undo(inquest)
-    pace.seconds += time.monotonic() - begun
-    pace.iterations += max(1, outcome.executed)
-    return judge(inquest, experiment.name, experiment.title, attempt, outcome)
-
-
-def _undo(inquest: Inquest) -> None:
-    try:
-        inquest.cleanup.close()
-    except Exception as error:
-        inquest.errors.append(f"undoing: {type(error).__name__}: {error}")
-    inquest.cleanup = contextlib.ExitStack()
+    result = yield from execute(inquest, experiment, pace, left)
+    return result.verdict if result is not None else None
 
 
 def first_of_all(suspects: list[Suspect]) -> bool:
@@ -194,7 +154,7 @@ def first_of_all(suspects: list[Suspect]) -> bool:
 
 
 def _control(
-    inquest: Inquest, first: Suspect, results: dict[str, Verdict], pace: _Pace, left: float
+    inquest: Inquest, first: Suspect, results: dict[str, Verdict], pace: Pace, left: float
 ) -> Generator[Attempt, Outcome, None]:
     """The same iterations with nothing changed. From the snapshot of the failing step the first replay was "
     "that already."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from whynan.case.facts import Cause, Evidence, Level
+from whynan.case.facts import Cause, Evidence, Experiment, Level
 from whynan.diagnose.assessment import SUPPORTED, Assessment
 from whynan.diagnose.catalogue import CauseEntry
-from whynan.diagnose.counterfactuals.judge import Verdict
+from whynan.diagnose.counterfactuals.judge import Verdict, usual_loss
 from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.notes import doubts, upstream_of
 
@@ -58,6 +58,24 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
     experiments: tuple[Verdict, ...] = ()
     upstream: tuple[str, ...] = ()
+    usual_loss: float | None = None  # before things went wrong
+
+    @property
+    def told(self) -> tuple[Experiment, ...]:
+        """The experiments as the report tells them: `loss_before` is the usual loss, `loss_after` the one they gave."""
+        return tuple(
+            Experiment(
+                name=verdict.experiment,
+                changed=verdict.title,
+                cured=verdict.passed,
+                what=verdict.words,
+                steps=max(0, verdict.steps),
+                usable=verdict.usable,
+                loss_before=self.usual_loss,
+                loss_after=verdict.loss,
+            )
+            for verdict in self.experiments
+        )
 
 
 def flipped(suspect: Suspect, results: dict[str, Verdict]) -> bool:
@@ -74,12 +92,14 @@ def answer(inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdict
     for suspect in suspects:
         best.setdefault(suspect.entry.class_, suspect)
     ranked = list(best.values())
+    usual = usual_loss(inquest)
     causes = tuple(_cause(i, s, ranked, results) for i, s in enumerate(ranked[:SHOWN]) if s.score > 0.1 or i == 0)
     return Diagnosis(
         causes=causes,
         notes=tuple(doubts(inquest, causes, [s.assessment for s in ranked], results)),
         experiments=tuple(results.values()),
         upstream=tuple(upstream_of(inquest)),
+        usual_loss=usual[0] if usual is not None else None,
     )
 
 

@@ -3,10 +3,9 @@ tried."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from whynan.remedy.edits import Edit, apply_edits, changed_lines, unified_diff
 from whynan.remedy.source import Source
@@ -18,11 +17,10 @@ MOST_LINES = 12
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One change. `order` sorts the candidates of one kind (0 = most to the point); `live` may apply it without the
-    source.
+    """One change. `order` sorts the candidates of one kind (0 = most to the point).
 
-    `popular` marks what people try first whatever the cause (clip, lr/10, float64): tried last, to say whether it
-    helps.
+    `live` names the experiments that do in the running loop exactly what the patch does in the source. `popular` marks
+    what people try first whatever the cause (clip, lr/10, float64): tried last, to say whether it helps.
     """
 
     class_: str
@@ -32,7 +30,7 @@ class Candidate:
     safety: Safety = "unsafe"
     order: float = 0.0
     popular: bool = False
-    live: Callable[..., Any] | None = None
+    live: tuple[str, ...] = ()
 
     @cached_property
     def after(self) -> str:

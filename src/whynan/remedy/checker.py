@@ -11,6 +11,7 @@ at the first bad value: a trial that failed need not go on.
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import math
 import os
@@ -217,7 +218,8 @@ class Judge:
     def script(self) -> dict[str, Any]:
         spec = self.spec
         if spec.get("module"):
-            sys.argv = [spec["module"], *spec["argv"]]
+            sys.argv = [spec["script"], *spec["argv"]]
+            sys.path[0] = os.getcwd()
             return runpy.run_module(spec["module"], run_name="__main__", alter_sys=True)
         sys.argv = [spec["script"], *spec["argv"]]
         sys.path[0] = os.path.dirname(os.path.abspath(spec["script"]))
@@ -225,62 +227,39 @@ class Judge:
 
 
 def confine(root: str) -> None:
-    """Keep what the script writes inside the trial's folder: files opened for writing elsewhere are redirected,
-    nothing is deleted."""
-    import builtins
-    import io
-
-    root = os.path.realpath(root)
-    opened, shadow = builtins.open, os.path.join(root, ".outside")
-    kept = tuple(os.path.realpath(p) for p in (root, "/dev", "/proc", os.path.expanduser("~/.cache"), _inductor()))
-
-    def place(path: Any, writing: bool) -> Any:
-        if not isinstance(path, (str, os.PathLike)):
-            return path
-        real = os.path.realpath(os.fspath(path))
-        if not isinstance(real, str) or real.startswith(tuple(k + os.sep for k in kept)) or real in kept:
-            return path
-        inside = shadow + os.sep + real.replace(":", "").lstrip(os.sep)
-        if writing:
-            os.makedirs(os.path.dirname(inside), exist_ok=True)
-            return inside
-        return inside if os.path.exists(inside) else path
-
-    def guarded(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        writing = any(c in mode for c in "wax+")
-        target = place(file, writing)
-        if target is not file and ("a" in mode or "+" in mode) and not os.path.exists(target) and os.path.exists(file):
-            import shutil
-
-            shutil.copyfile(file, target)
-        return opened(target, mode, *args, **kwargs)
-
-    def deny(event: str, args: tuple[Any, ...]) -> None:
-        if event in ("os.remove", "os.rename", "os.rmdir", "shutil.rmtree", "os.truncate") and args:
-            real = os.path.realpath(os.fspath(args[0])) if isinstance(args[0], (str, bytes, os.PathLike)) else root
-            if isinstance(real, str) and not real.startswith(tuple(k + os.sep for k in kept)):
-                raise PermissionError(f"a trial run may not change {real}")
-
-    builtins.open = io.open = guarded  # type: ignore[assignment]
-    sys.addaudithook(deny)
-    import torch
-
-    save = torch.save
-    torch.save = lambda obj, f, *a, **k: save(obj, place(f, True), *a, **k)
+    """Keep what the script writes inside the trial's folder (`confinement.py`, which lies beside this file)."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "confinement.py")
+    spec = importlib.util.spec_from_file_location("whynan_confinement", path)
+    assert spec is not None and spec.loader is not None
+    confinement = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(confinement)
+    confinement.lock(root)
+    confinement.redirect(root)
 
 
-def _inductor() -> str:
-    import getpass
-    import tempfile
+def stand_in(paths: dict[str, str]) -> None:
+    """Entries of the import path below a folder become those below its stand-in; installed packages stay."""
 
-    default = os.path.join(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")
-    return os.environ.get("TORCHINDUCTOR_CACHE_DIR", default)
+    def moved(entry: str) -> str:
+        real = os.path.realpath(entry) if entry else entry
+        for folder, copy in paths.items():
+            if (real == folder or real.startswith(folder + os.sep)) and "site-packages" not in real:
+                place = copy + real[len(folder) :]
+                return place if os.path.isdir(place) else entry
+        return entry
+
+    sys.path[:] = [moved(entry) for entry in sys.path]
+    for finder in sys.meta_path:  # editable installs of setuptools: package -> folder
+        mapping = getattr(sys.modules.get(getattr(finder, "__module__", "")), "MAPPING", None)
+        if isinstance(mapping, dict):
+            mapping.update({name: moved(path) for name, path in mapping.items() if isinstance(path, str)})
 
 
 def judge(spec: dict[str, Any]) -> None:
     """Run what the spec says and write the result."""
     os.chdir(spec["cwd"])
     os.environ.update(spec.get("env", {}))
+    stand_in(spec.get("paths", {}))
     if spec.get("root"):
         confine(spec["root"])
     write(spec["result"], Judge(spec).run())

@@ -10,9 +10,12 @@ strict reader used by the trials, so that what is tried is the very diff that is
 from __future__ import annotations
 
 import difflib
+import io
 import re
+import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 NO_NEWLINE = "\\ No newline at end of file"
 
@@ -28,6 +31,17 @@ class Edit:
     start: int
     end: int
     text: str
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """A source file as text, and its encoding: what its coding cookie says, else UTF-8. A byte order mark stays.
+
+    Raises OSError; SyntaxError for a cookie that names no encoding; UnicodeDecodeError.
+    """
+    data = path.read_bytes()
+    found = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+    encoding = "utf-8" if found == "utf-8-sig" else found
+    return data.decode(encoding), encoding
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:

@@ -86,3 +86,8 @@ def is_dict(source: Source, loop: Loop) -> bool:
         if by_name and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):  # type: ignore
             return True
     return False
+
+
+def is_label(name: str) -> bool:
+    """Whether a name of the batch stands for what is to be predicted, or for indices: not for inputs."""
+    return name in ("y", "label", "labels", "target", "targets", "idx", "index", "ids", "mask")

@@ -13,6 +13,7 @@ NAMES = frozenset(
     "SGD Adam AdamW Adamax Adagrad Adadelta NAdam RAdam RMSprop Rprop ASGD LBFGS SparseAdam Adafactor Muon "
     "Lion LAMB Lamb".split()
 )
+CLIPS = ("clip_grad_norm_", "clip_grad_value_", "clip_grad_norm")
 SCHEDULER = re.compile(r"sched|warmup|annea|lr_|plateau", re.IGNORECASE)
 OPTIMIZER = re.compile(r"(^|[._])(opt|optim)|optimizer|optimiser|_opt$|(^|\.)(sgd|adam)", re.IGNORECASE)
 

@@ -7,9 +7,11 @@ import time
 from dataclasses import replace
 
 from whynan.case.facts import Rejected, Remedy, Report
+from whynan.case.facts import Trial as TrialFacts
 from whynan.remedy import trials
 from whynan.remedy.candidate import Candidate
-from whynan.remedy.preferences import ELSEWHERE, place
+from whynan.remedy.lived import Live, LiveTrials, is_poor, replayed
+from whynan.remedy.preferences import ELSEWHERE, PREFER, place
 from whynan.remedy.probe import Probe
 from whynan.remedy.project import of_birth, project
 from whynan.remedy.trials import Outcome, Script, Trial
@@ -27,20 +29,29 @@ BARE_SHARE = 0.4
 """Share of the budget that the bare run may take before the search settles for a horizon."""
 BEYOND = 100
 """Steps that a cured run must go on after the step that failed, at least, where it cannot be run to its end."""
-HIGH = 1e3
-"""A loss that is suspicious by itself, where the run failed before there was a loss to compare with."""
 FIRST_LOSSES, SAME = 3, 0.02
 """A rewriting that keeps the values gives the same first losses as the bare run, within this relative difference."""
 KEEP_VALUES = ("stable-formulation", "safe-where")
 SLOWER = 3.0
 """A patched run may take this many times as long as the bare one."""
+TOO_LONG = 2.0
+"""A program that took this many times the bare run's share before it failed will not fail within that share."""
+DEAR = 6
+"""Where fewer trials than this fit into the budget, what has passed in the loop is tried first."""
+
+
+CHANCE = "nondeterministic-fault"
 
 
 class Search:
     """The trials of one report."""
 
-    def __init__(self, report: Report, script: Script, found: list[Candidate], budget: float) -> None:
-        self.report, self.script, self.found = report, script, found
+    def __init__(
+        self, report: Report, script: Script, found: list[Candidate], budget: float, live: LiveTrials | None = None
+    ) -> None:
+        self.report, self.script, self.budget = report, script, budget
+        self.found = _where_chance_decides(found) if _first_cause(report) == CHANCE else found
+        self.live = live or LiveTrials()
         self.deadline = time.monotonic() + budget
         self.verified: list[tuple[Candidate, Trial]] = []
         self.failed: list[tuple[Candidate, Trial]] = []
@@ -53,10 +64,11 @@ class Search:
         return self.deadline - time.monotonic()
 
     def run(self) -> tuple[tuple[Remedy, ...], tuple[Rejected, ...]]:
+        if not self.found:
+            return (), ()
         if not self.look_at_the_failure():
-            return self.untested(), ()
-        main = [c for c in self.found if not c.popular or self.asked(c)]
-        self.try_all(main)
+            return self.by_replay() or self.untested(), self.rejected()
+        self.try_all(self.ordered([c for c in self.found if not c.popular or self.asked(c)]))
         if not self.verified:
             self.try_pairs()
         self.try_popular()
@@ -68,7 +80,11 @@ class Search:
 
         A script that does not end within its share of the budget is followed to a horizon beyond its failure.
         """
+        if too_long(self.report, self.budget) and self.by_replay():
+            return False
         self.bare = trials.run(self.script, None, BARE_SHARE * self.left, stop=False)
+        if self.elsewhere():
+            return False
         if self.bare.timed_out:
             failed = self.bare.bad_step
             self.horizon = max(2 * failed, failed + BEYOND) if failed is not None else None
@@ -78,6 +94,38 @@ class Search:
             seen = trials.run(self.script, None, self.left, stop=True, probe=self.probe) if self.probe else Outcome()
             return seen.bad is not None
         return True
+
+    def elsewhere(self) -> bool:
+        """Whether the copy ended for a reason of its own, long before the failure: it proves nothing then."""
+        symptom = self.report.symptom
+        early = symptom is not None and self.bare.steps < symptom.step - 1
+        return self.bare.crash is not None and self.bare.bad is None and early
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether the bare run failed in another step than the run that is explained: chance decides."""
+        symptom = self.report.symptom
+        known = symptom is not None and self.bare.bad_step is not None and not self.bare.timed_out
+        return known and symptom is not None and abs(symptom.step - (self.bare.bad_step or 0)) > 1
+
+    def ordered(self, chosen: list[Candidate]) -> list[Candidate]:
+        """Those that failed in the running loop at the end, those whose like failed there before them.
+
+        What cannot do better in a run from the start is rejected at once.
+        """
+        dear = self.left < DEAR * self.bare.seconds
+        waiting: list[tuple[int, Candidate]] = []
+        for candidate in chosen:
+            seen = self.live.exact(candidate)
+            if seen is not None and seen.hopeless:
+                self.failed.append((candidate, Trial(False, seen.words)))
+                continue
+            alike = self.live.of(candidate)
+            if alike is not None and alike.usable and not alike.passed:
+                waiting.append((3 if seen is not None else 2, candidate))
+            else:
+                waiting.append((0 if dear and seen is not None and seen.lasting else 1, candidate))
+        return [c for _, c in sorted(waiting, key=lambda pair: pair[0])]
 
     def probe_at_birth(self) -> Probe | None:
         birth = self.report.birth
@@ -113,19 +161,31 @@ class Search:
         known = {c.class_ for c, _ in (*self.verified, *self.failed)}
         popular = [c for c in self.found if c.popular and c.class_ not in known]
         for candidate in popular[:POPULAR]:
-            if self.left > self.bare.seconds:
+            seen = self.live.exact(candidate)
+            if seen is not None and self.failed_live(candidate):
+                self.failed.append((candidate, Trial(False, seen.words)))
+            elif self.left > self.bare.seconds:
                 self.judge(candidate)
 
     def asked(self, candidate: Candidate) -> bool:
         """Whether a cause of the report asks for the class."""
         return place(self.report, candidate.class_) < ELSEWHERE
 
+    def failed_live(self, candidate: Candidate) -> bool:
+        seen = self.live.exact(candidate)
+        return seen is not None and seen.usable and not seen.passed
+
     def judge(self, candidate: Candidate) -> None:
         budget = min(self.left, SLOWER * self.bare.seconds + 10.0) if not self.horizon else self.left
-        trial = trials.judge(self.script, candidate.patch, max(1.0, budget), self.bare, self.probe, self.horizon)
+        trial = self.trial(candidate, budget)
+        if trial.verified and self.unsteady:
+            trial = self.trial(candidate, budget)  # once may have been luck
         if trial.verified and trial.outcome and candidate.class_ in KEEP_VALUES and not self.same_start(trial.outcome):
             trial = replace(trial, verified=False, why="it does not give the losses of the original before the failure")
         (self.verified if trial.verified else self.failed).append((candidate, trial))
+
+    def trial(self, candidate: Candidate, budget: float) -> Trial:
+        return trials.judge(self.script, candidate.patch, max(1.0, budget), self.bare, self.probe, self.horizon)
 
     def same_start(self, outcome: Outcome) -> bool:
         """Whether the first losses are those of the bare run, as far as that was sound."""
@@ -138,13 +198,23 @@ class Search:
         order = {id(c): i for i, c in enumerate(self.found)}
         chosen = sorted(self.verified, key=lambda pair: (poor(pair[1]), order.get(id(pair[0]), len(order))))
         apt = [pair for pair in chosen if self.asked(pair[0])]
-        return tuple(_remedy(c, t) for c, t in apt or chosen) or self.untested()
+        return tuple(_remedy(c, t) for c, t in apt or chosen) or self.by_replay() or self.untested()
+
+    def by_replay(self) -> tuple[Remedy, ...]:
+        """Patches that nobody could run from the start, and that held in the running loop (`replayed`), one a class."""
+        finished = {id(c) for c, t in self.failed if t.outcome is not None}
+        best: dict[str, Remedy] = {}
+        for candidate in self.found:
+            seen = self.live.exact(candidate)
+            if id(candidate) not in finished and seen is not None and replayed(seen) and self.asked(candidate):
+                best.setdefault(candidate.class_, replace(_remedy(candidate, None, seen), verified=True))
+        return tuple(best.values())[:WANTED]
 
     def untested(self) -> tuple[Remedy, ...]:
         """The best candidates nobody could try, as suggestions."""
         tried = {id(c) for c, _ in self.failed}
-        rest = [c for c in self.found if id(c) not in tried and self.asked(c)]
-        return tuple(_remedy(c, None) for c in rest[:2])
+        rest = [c for c in self.found if id(c) not in tried and self.asked(c) and not self.failed_live(c)]
+        return tuple(_remedy(c, None, self.live.exact(c)) for c in rest[:2])
 
     def rejected(self) -> tuple[Rejected, ...]:
         """One line for each class that was tried and did not cure, the popular ones first."""
@@ -156,22 +226,51 @@ class Search:
                 lines[candidate.class_] = Rejected(class_=candidate.class_, why=why)
         for candidate, trial in sorted(self.failed, key=lambda pair: not pair[0].popular):
             unfinished = trial.outcome is None or trial.outcome.timed_out  # says nothing about the change
+            unfinished = unfinished and not self.failed_live(candidate)
             if candidate.class_ not in cured and not unfinished:
                 lines.setdefault(
                     candidate.class_, Rejected(class_=candidate.class_, why=f"{candidate.title}: {trial.why}")
                 )
+        for candidate in self.found:  # what only the loop has shown
+            live = self.live.exact(candidate)
+            told = candidate.class_ in cured or candidate.class_ in lines
+            if live is not None and self.failed_live(candidate) and not told:
+                lines[candidate.class_] = Rejected(class_=candidate.class_, why=f"{candidate.title}: {live.words}")
         return tuple(lines.values())
 
 
-def _remedy(candidate: Candidate, trial: Trial | None) -> Remedy:
+def _remedy(candidate: Candidate, trial: Trial | None, live: Live | None = None) -> Remedy:
+    seen = trial.facts if trial else None
+    if seen is None and live is not None and live.usable:
+        seen = TrialFacts(
+            how="replay",
+            steps=live.steps,
+            finite=live.finite,
+            loss_before=live.loss_before,
+            loss_after=live.loss_after,
+        )
     return Remedy(
         class_=candidate.class_,
         title=candidate.title,
         patch=candidate.patch,
         verified=bool(trial and trial.verified),
-        trial=trial.facts if trial else None,
+        trial=seen,
         safety=candidate.safety,
     )
+
+
+def too_long(report: Report, budget: float) -> bool:
+    """Whether a copy of the program cannot be expected to come to its failure within the bare run's share."""
+    return report.run.seconds > TOO_LONG * BARE_SHARE * budget
+
+
+def _first_cause(report: Report) -> str | None:
+    return report.causes[0].class_ if report.causes else None
+
+
+def _where_chance_decides(found: list[Candidate]) -> list[Candidate]:
+    """A run that stays finite proves nothing about a change there; only what ends the chance itself is tried."""
+    return [c for c in found if c.class_ in PREFER[CHANCE]]
 
 
 def poor(trial: Trial) -> bool:
@@ -179,10 +278,7 @@ def poor(trial: Trial) -> bool:
 
     Such a cure counts as verified, but another one is looked for and named first.
     """
-    before, after = trial.loss_before, trial.loss_after
-    if after is None:
-        return False
-    return after > HIGH if before is None else after > before + abs(before) + 0.5
+    return is_poor(trial.loss_before, trial.loss_after)
 
 
 def both(a: Candidate, b: Candidate) -> Candidate | None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from whynan.remedy.edits import Edit
+from whynan.remedy.edits import Edit, read_text
 
 ATOMS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant, ast.Tuple, ast.List, ast.Dict)
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Module | ast.Lambda
@@ -37,7 +37,7 @@ class Source:
     @classmethod
     def read(cls, path: str | Path, rel: str | None = None) -> Source:
         """Parse a file. OSError, SyntaxError and UnicodeDecodeError are the caller's."""
-        return cls(Path(path).read_bytes().decode("utf-8"), path, rel)
+        return cls(read_text(Path(path))[0], path, rel)
 
     # -- positions ---------------------------------------------------------------------------------------------------
     @cached_property
@@ -57,6 +57,11 @@ class Source:
             self.offset(node.lineno, node.col_offset),  # type: ignore[attr-defined]
             self.offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
         )
+
+    def starts_after(self, node: ast.AST) -> int:
+        """Where the line after the last line of a node begins."""
+        last = node.end_lineno  # type: ignore[attr-defined]
+        return self.starts[last] if last < len(self.starts) else len(self.data)
 
     def segment(self, node: ast.AST) -> str:
         start, end = self.span(node)

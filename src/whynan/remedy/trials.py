@@ -8,25 +8,21 @@ nothing unless it went on for long after the step that used to fail.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import json
-import os
 import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whynan.case.facts import Trial as TrialFacts
-from whynan.remedy.edits import apply_patch, patched_path
-from whynan.remedy.probe import Probe, moved_line, probed
+from whynan.remedy.mirror import Script as Script
+from whynan.remedy.mirror import mirror as mirror
+from whynan.remedy.mirror import stand_in
+from whynan.remedy.probe import Probe
+from whynan.remedy.server import SERVER
+from whynan.remedy.server import warm_up as warm_up
 
-CHECKER = Path(__file__).with_name("checker.py")
 ENOUGH_STEPS = 0.9
 """Share of the bare run's steps that a cured run must take; dropping a bad batch costs a few."""
 WINDOW = 10
@@ -40,23 +36,9 @@ QUIET = {
     "CLEARML_OFFLINE_MODE": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "TQDM_DISABLE": "1",
+    "HF_HUB_OFFLINE": "1",  # what the first run has fetched is in the cache; nothing is pushed twice
+    "SWANLAB_MODE": "disabled",
 }
-
-
-@dataclass(frozen=True)
-class Script:
-    """What is run: a script with its arguments, in a working directory."""
-
-    path: Path
-    argv: tuple[str, ...] = ()
-    cwd: Path = field(default_factory=Path.cwd)
-    module: str | None = None
-
-    @property
-    def root(self) -> Path:
-        """What diffs are relative to: the working directory if the script lies below it, else the script's folder."""
-        cwd, path = self.cwd.resolve(), self.path.resolve()
-        return cwd if path.is_relative_to(cwd) else path.parent
 
 
 @dataclass(frozen=True)
@@ -181,6 +163,7 @@ def run(
             "module": script.module,
             "stop": stop,
             "root": str(root),
+            "paths": {str(script.root): str(stand_in(root))},
             "result": str(root / "result.json"),
             "env": environment(root),
             "probe": probe.kind if probe else None,
@@ -225,141 +208,3 @@ def outcome(seen: dict) -> Outcome:  # type: ignore[type-arg]
 def environment(root: Path) -> dict[str, str]:
     (root / "tmp").mkdir(exist_ok=True)
     return {**QUIET, "TMPDIR": str(root / "tmp")}
-
-
-def mirror(script: Script, patch: str | None, root: Path, probe: Probe | None = None) -> tuple[Path, Path]:
-    """A stand-in for the script's folder and the working directory; returns (script, cwd) in it.
-
-    Folders on the way to the patched files are real, everything else is a link; what is written goes to the stand-in
-    (`checker.confine`). So a folder with a large data set costs nothing.
-    """
-    top, cwd = script.root, script.cwd.resolve()
-    inside = root / "work"
-    wanted = {script.path.resolve()}
-    changed: dict[Path, str] = {}
-    if patch:
-        target = (top / patched_path(patch)).resolve()
-        changed[target] = apply_patch(target.read_bytes().decode(), patch)
-    if probe:
-        target = (top / probe.file).resolve()
-        before = target.read_bytes().decode()
-        after = changed.get(target, before)
-        changed[target] = probed(after, moved_line(before, after, probe.line)) or after
-    wanted |= changed.keys()
-    _link(top, inside, {p for p in wanted if p.is_relative_to(top)})
-    for target, text in changed.items():
-        (inside / target.relative_to(top)).write_bytes(text.encode())
-    place = inside / script.path.resolve().relative_to(top)
-    if cwd.is_relative_to(top):
-        return place, inside / cwd.relative_to(top)
-    elsewhere = root / "cwd"
-    _link(cwd, elsewhere, set())
-    return place, elsewhere
-
-
-def _link(folder: Path, copy: Path, real: set[Path]) -> None:
-    """Links for the entries of a folder, real folders and copies on the way to the files in `real`."""
-    copy.mkdir(parents=True)
-    for entry in folder.iterdir():
-        below = {p for p in real if p.is_relative_to(entry)}
-        if entry.resolve() in real and not entry.is_dir():
-            shutil.copy2(entry, copy / entry.name)
-        elif below and entry.is_dir():
-            _link(entry, copy / entry.name, below)
-        else:
-            with contextlib.suppress(OSError):
-                (copy / entry.name).symlink_to(entry.resolve())
-
-
-class Server:
-    """A process that has imported torch and forks a child for every trial; without fork, a fresh process each."""
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> subprocess.Popen[str]:
-        if self.process is None or self.process.poll() is not None:
-            self.process = subprocess.Popen(
-                [sys.executable, str(CHECKER), "--serve"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            )
-        return self.process
-
-    def run(self, spec: Path, budget: float) -> bool:
-        """Whether the run ended within the budget (seconds); it is killed otherwise."""
-        if not hasattr(os, "fork"):
-            return self._alone(spec, budget)
-        process = self.start()
-        assert process.stdin and process.stdout
-        try:
-            process.stdin.write(f"{spec}\n")
-            process.stdin.flush()
-            pid = int(process.stdout.readline())
-        except (OSError, ValueError):
-            self.close()
-            return self._alone(spec, budget)
-        deadline, killed = time.monotonic() + budget, False
-        try:
-            while not self._ready(process, min(0.2, max(0.0, deadline - time.monotonic()))):
-                if time.monotonic() >= deadline:
-                    _kill(pid)
-                    killed = True
-                    break
-        except BaseException:  # Ctrl-C must not leave the trial running
-            _kill(pid)
-            raise
-        process.stdout.readline()
-        return not killed
-
-    @staticmethod
-    def _ready(process: subprocess.Popen[str], wait: float) -> bool:
-        import select
-
-        assert process.stdout
-        return bool(select.select([process.stdout], [], [], wait)[0])
-
-    @staticmethod
-    def _alone(spec: Path, budget: float) -> bool:
-        process = subprocess.Popen(
-            [sys.executable, str(CHECKER), str(spec)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            process.wait(budget)
-            return True
-        except subprocess.TimeoutExpired:
-            _kill(process.pid)
-            process.wait()
-            return False
-
-    def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
-
-
-def _kill(pid: int) -> None:
-    """The whole session of a child: its data loader workers too."""
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
-
-
-SERVER = Server()
-atexit.register(SERVER.close)
-
-
-def warm_up() -> None:
-    """Start the process that trials fork from, so that its import of torch overlaps with other work."""
-    if hasattr(os, "fork"):
-        SERVER.start()

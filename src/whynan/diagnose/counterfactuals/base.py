@@ -57,12 +57,17 @@ def load() -> dict[str, Experiment]:
     return EXPERIMENTS
 
 
-def snapshot_for(inquest: Inquest, start: Start) -> Snapshot | None:
-    """The snapshot to begin from; its tape must reach to the failing iteration."""
+def whole_snapshots(inquest: Inquest) -> list[Snapshot]:
+    """Snapshots from which the tape reaches to the failing iteration, oldest first."""
     recorder = inquest.recorder
     if recorder is None or inquest.run is None:
-        return None
-    whole = [s for s in recorder.snapshots if all(i in recorder.tape for i in range(s.index, inquest.index + 1))]
+        return []
+    return [s for s in recorder.snapshots if all(i in recorder.tape for i in range(s.index, inquest.index + 1))]
+
+
+def snapshot_for(inquest: Inquest, start: Start) -> Snapshot | None:
+    """The snapshot to begin from; its tape must reach to the failing iteration."""
+    whole = whole_snapshots(inquest)
     if start == "first":
         return next((s for s in whole if s.steps == 0 and s.index == 0), None)
     if start == "recent":

@@ -33,6 +33,7 @@ class Verdict:
     loss: float | None = None
     later: int = 0  # iterations between the first failure and this one; negative if it came earlier
     usable: bool = True  # False: the change broke the program in another way and says nothing
+    at: int | None = None  # optimizer steps completed when it failed again
 
 
 def usual_loss(inquest: Inquest) -> tuple[float, float] | None:
@@ -64,7 +65,7 @@ def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Ou
         words = f"failed again {when}: {outcome.symptom.what} {outcome.symptom.value}"
         elsewhere = name == "identical" and later < 0 and _was_finite(inquest, outcome.symptom)
         words += ", where it had been finite" if elsewhere else ""
-        return Verdict(name, title, elsewhere, False, words, beyond, later=later)
+        return Verdict(name, title, elsewhere, False, words, beyond, later=later, at=outcome.symptom.step)
     if outcome.ended == "exception":
         error = outcome.error
         same = _same_error(inquest, error)

@@ -1,9 +1,9 @@
-"""The same iterations in more precision: autocast off and half tensors widened, or everything in float64."""
+"""The same iterations in another number format: autocast off and half tensors widened, float64, or bfloat16."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -59,13 +59,13 @@ class Widened(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def without_autocast() -> Iterator[None]:
-    """`with torch.autocast(...)` in the user's code does nothing inside."""
+def _entering_autocast(change: Callable[[Any], None]) -> Iterator[None]:
+    """`with torch.autocast(...)` in the user's code is `change`d before it begins."""
     kind: Any = torch.autocast
     original = kind.__enter__
 
     def enter(self: Any) -> Any:
-        self._enabled = False
+        change(self)
         return original(self)
 
     kind.__enter__ = enter
@@ -73,6 +73,19 @@ def without_autocast() -> Iterator[None]:
         yield
     finally:
         kind.__enter__ = original
+
+
+def without_autocast() -> contextlib.AbstractContextManager[None]:
+    """`with torch.autocast(...)` in the user's code does nothing inside."""
+    return _entering_autocast(lambda autocast: setattr(autocast, "_enabled", False))
+
+
+def _bfloat16_autocast() -> contextlib.AbstractContextManager[None]:
+    def change(autocast: Any) -> None:
+        if autocast.fast_dtype is torch.float16:
+            autocast.fast_dtype = torch.bfloat16
+
+    return _entering_autocast(change)
 
 
 def _is_half(inquest: Inquest) -> bool:
@@ -90,8 +103,24 @@ def in_float64(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
     return _widened(inquest, snapshot, until, SINGLE, torch.float64)
 
 
+def _is_float16(inquest: Inquest) -> bool:
+    records = inquest.trace.records if inquest.trace is not None else []
+    return any(ref.dtype is torch.float16 for r in records for ref in r.outputs)
+
+
+@experiment("bfloat16", "with bfloat16 in the place of float16", applies=_is_float16)
+def in_bfloat16(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
+    half = frozenset({torch.float16})
+    return _widened(inquest, snapshot, until, half, torch.bfloat16, _bfloat16_autocast)
+
+
 def _widened(
-    inquest: Inquest, snapshot: Snapshot, until: int, narrow: frozenset[torch.dtype], wide: torch.dtype
+    inquest: Inquest,
+    snapshot: Snapshot,
+    until: int,
+    narrow: frozenset[torch.dtype],
+    wide: torch.dtype,
+    autocast: Callable[[], contextlib.AbstractContextManager[None]] = without_autocast,
 ) -> Attempt:
     state = [t for t in _state(inquest) if t.dtype in narrow]
 
@@ -99,7 +128,7 @@ def _widened(
     def around(index: int) -> Iterator[None]:
         if wide is torch.float64:
             torch.set_default_dtype(wide)
-        with eager(), without_autocast(), Widened(narrow, wide):
+        with eager(), autocast(), Widened(narrow, wide):
             yield
 
     return Attempt(snapshot=snapshot, until=until, around=around, prepare=lambda: _convert(inquest, state, wide))

@@ -1,4 +1,26 @@
-"""clamp: keep an argument inside the op's domain or range."""
+"""clamp: keep an argument inside the domain or the range of its op.
+
+What it does
+------------
+Clamps the argument of the op that failed: away from zero for log and division, below the edge for exp, inside
+(-1, 1) for acos. For a batch value that is finite but extreme, the batch or the target of the loss is clamped
+instead; for a schedule that writes betas, momentum or eps, the setting.
+
+When it applies
+---------------
+The argument leaves the domain by a little (rounding, a saturated probability, a correlation of 1), or a single
+value is far outside of what the others are.
+
+When it does not
+----------------
+The derivative outside of the range is zero: a parameter that sits there does not come back by itself. It does
+not help where the argument is NaN already, and hides a wrong sign where the argument is negative on purpose.
+
+Live
+----
+The argument of the op is kept inside its domain, at that line only (`op-guard`); batches limited to the range
+of those before (`winsorise`); betas kept below 1 (`betas`); or the patched function itself.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +36,8 @@ from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
 
-@remedy("clamp", "keep the argument inside the domain", where="birth")
+@remedy("clamp", "keep the argument inside the domain", where="birth", live=("op-guard", "winsorise", "betas"))
 def clamp(report: Report, source: Source) -> list[Candidate]:
-    """Clamp the argument of the op that failed: away from zero for log and division, below 20 for exp, inside (-1,
-    1) for acos.
-
-    The derivative outside the range is zero. For a batch value that is finite but extreme, the batch is clamped
-    instead.
-    """
     return [*guarded(report, source, "clamp"), *settings(report, source), *winsorised(report, source)]
 
 

@@ -1,4 +1,25 @@
-"""clip-gradients, clip-before-step, unscale-before-clip: bound the gradient, at the right place."""
+"""clip-gradients: bound the gradient before the step.
+
+What it does
+------------
+Inserts `clip_grad_norm_` in front of `optimizer.step()`, after `scaler.unscale_` where a GradScaler is used. A
+clip that is there already is made ten times tighter; a gradient that grows within one backward pass is clamped
+where it passes.
+
+When it applies
+---------------
+Gradients are finite and grow over steps or over layers: recurrent networks, a sudden steep place of the loss.
+
+When it does not
+----------------
+It cannot repair a gradient that is Inf or NaN already (the norm is then Inf or NaN as well, and so is
+everything that is scaled by it), nor a forward pass that overflows by itself. Adam divides by the gradient's
+size: clipping changes little there.
+
+Live
+----
+Gradients scaled to a common norm of at most 1 before every step, from the oldest snapshot on (`clip`).
+"""
 
 from __future__ import annotations
 
@@ -13,16 +34,10 @@ from whynan.remedy.optimizers import Step
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
-CLIPS = ("clip_grad_norm_", "clip_grad_value_", "clip_grad_norm")
 
-
-@remedy("clip-gradients", "clip the gradients", where="project")
+@remedy("clip-gradients", "clip the gradients", where="project", live=("clip",))
 def clip_gradients(report: Report, source: Source) -> list[Candidate]:
-    """Insert clip_grad_norm_ in front of optimizer.step(), after scaler.unscale_ where a GradScaler is used.
-
-    Bounds finite gradients. It cannot repair an Inf or NaN gradient, nor a forward pass that overflows by itself.
-    """
-    if optimizers.calls_named(source, *CLIPS):
+    if optimizers.calls_named(source, *optimizers.CLIPS):
         return _tighter(source) + _hooks(report, source)
     out = []
     for i, bound in enumerate(("1.0", "0.1")):
@@ -30,8 +45,16 @@ def clip_gradients(report: Report, source: Source) -> list[Candidate]:
         if edits:
             title = f"clip the norm of the gradients to {bound}"
             order = 0.3 + 2 * i + (6.0 if _too_late(report) else 0.0)
-            out.append(Candidate("clip-gradients", title, source, tuple(edits), order=order, popular=i == 0))
+            exact = ("clip",) if i == 0 and not _in_closure(source) else ()
+            out.append(
+                Candidate("clip-gradients", title, source, tuple(edits), order=order, popular=i == 0, live=exact)
+            )
     return out + _hooks(report, source)
+
+
+def _in_closure(source: Source) -> bool:
+    """Whether gradients are made inside of the step: a hook in front of it sees those of the step before."""
+    return any(optimizers.closure_of(source, step) is not None for step in optimizers.steps(source))
 
 
 def _too_late(report: Report) -> bool:
@@ -56,7 +79,7 @@ def _clip(source: Source, step: Step, bound: str) -> list[Edit]:
 def _tighter(source: Source) -> list[Candidate]:
     """A clip that is there already, ten times tighter."""
     edits = []
-    for call in optimizers.calls_named(source, *CLIPS):
+    for call in optimizers.calls_named(source, *optimizers.CLIPS):
         bound = optimizers.option(call, "max_norm", 1) or optimizers.option(call, "clip_value", 1)
         if isinstance(bound, ast.Constant) and isinstance(bound.value, (int, float)):
             edits.append(source.replace(bound, f"{bound.value / 10:g}"))
@@ -94,69 +117,3 @@ def _hooks(report: Report, source: Source) -> list[Candidate]:
                 )
             )
     return out
-
-
-@remedy("clip-before-step", "clip before the step", where="project")
-def clip_before_step(report: Report, source: Source) -> list[Candidate]:
-    """Move a clip_grad_norm_ that comes after optimizer.step() in front of it."""
-    out = []
-    for step in optimizers.steps(source):
-        block = _block(source, step.statement)
-        for call in optimizers.calls_named(source, *CLIPS):
-            clip = source.statement(call)
-            if clip not in block or block.index(clip) < block.index(step.statement) or not source.alone(clip):
-                continue
-            if not isinstance(clip, ast.Expr) or (block.index(clip) - block.index(step.statement) > 6):
-                continue
-            text = " ".join(source.segment(clip).split()) if clip.lineno != clip.end_lineno else source.segment(clip)
-            edit = source.insert_before(step.statement, text)
-            if edit:
-                edits = (edit, _removal(source, clip))
-                out.append(
-                    Candidate(
-                        "clip-before-step",
-                        "clip the gradients before the step, not after it",
-                        source,
-                        edits,
-                        "safe",
-                        order=0.1,
-                    )
-                )
-    return out
-
-
-def _removal(source: Source, statement: ast.stmt) -> Edit:
-    start, last = source.starts[statement.lineno - 1], statement.end_lineno or statement.lineno
-    return Edit(start, source.starts[last] if last < len(source.starts) else len(source.data), "")
-
-
-def _block(source: Source, statement: ast.stmt) -> list[ast.stmt]:
-    parent = source.parents.get(statement)
-    for field in ("body", "orelse", "finalbody"):
-        part = getattr(parent, field, None)
-        if isinstance(part, list) and statement in part:
-            return part
-    return [statement]
-
-
-@remedy("unscale-before-clip", "unscale before clipping", safety="safe", where="project")
-def unscale_before_clip(report: Report, source: Source) -> list[Candidate]:
-    """Insert scaler.unscale_(optimizer) in front of a clip that sees scaled gradients."""
-    scaled = [s for s in optimizers.steps(source) if s.scaler]
-    if not scaled or any(flow.last_name(c.func) == "unscale_" for c in source.calls):
-        return []
-    out = []
-    for call in optimizers.calls_named(source, *CLIPS):
-        edit = source.insert_before(source.statement(call), f"{scaled[0].scaler}.unscale_({scaled[0].optimizer})")
-        if edit:
-            out.append(
-                Candidate(
-                    "unscale-before-clip",
-                    "unscale the gradients before clipping them",
-                    source,
-                    (edit,),
-                    "safe",
-                    order=0.1,
-                )
-            )
-    return out[:1]

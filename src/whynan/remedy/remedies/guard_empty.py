@@ -1,5 +1,24 @@
-"""guard-empty: a mean over nothing, a deviation of one element, a loss whose targets are all ignored, a length of
-0."""
+"""guard-empty: make the empty case defined.
+
+What it does
+------------
+Divides by at least one, takes the sum over max(count, 1), uses the deviation without correction for one
+element.
+
+When it applies
+---------------
+A reduction ran over no (or one) element, all targets were ignored, a count or a length was zero. Other batches
+give the same value as before.
+
+When it does not
+----------------
+Where emptiness is the error: a filter that removes everything, a data set that was not found.
+
+Live
+----
+The mean of nothing is 0, a divisor of zero is one, at that line only (`op-guard`); or the patched function
+itself.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +45,8 @@ POINTWISE = (
 )
 
 
-@remedy("guard-empty", "make the empty case defined")
+@remedy("guard-empty", "make the empty case defined", live=("op-guard",))
 def guard_empty(report: Report, source: Source) -> list[Candidate]:
-    """Divide by at least one, take the sum over max(count, 1), use the deviation without correction for one element.
-
-    Applies where a reduction ran over no (or one) element or a count was zero; other batches give the same value as
-    before.
-    """
     out = guarded(report, source, "guard-empty")
     for site in finder.sites(source, report.birth) if report.birth else []:
         if site.distance < 3:

@@ -1,4 +1,24 @@
-"""mask-safe-softmax: a row of scores that is masked completely gets weights instead of 0/0."""
+"""mask-safe-softmax: a mask that leaves softmax defined.
+
+What it does
+------------
+Masks with the lowest finite number instead of -inf, or leaves one key of a fully masked row open. A row that is
+not fully masked keeps its weights.
+
+When it applies
+---------------
+Softmax met a row of nothing but -inf, in hand-written attention, nn.MultiheadAttention and the transformer
+layers; or a mask value does not fit float16.
+
+When it does not
+----------------
+Where scores are Inf or NaN before they are masked.
+
+Live
+----
+A fully masked row becomes a row of zeros, uniform weights instead of NaN (`op-guard`); or the patched function
+itself.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +38,8 @@ from whynan.remedy.source import Source
 CAUSES = ("fully-masked-softmax", "low-precision-overflow", "indexing-or-padding", "empty-reduction")
 
 
-@remedy("mask-safe-softmax", "a mask that leaves softmax defined")
+@remedy("mask-safe-softmax", "a mask that leaves softmax defined", live=("op-guard",))
 def mask_safe_softmax(report: Report, source: Source) -> list[Candidate]:
-    """Mask with the lowest finite number instead of -inf, or leave one key of a fully masked row open.
-
-    A row that is not fully masked keeps its weights. Applies where softmax met a row of -inf, in hand-written
-    attention,
-    nn.MultiheadAttention and the transformer layers, and where a mask value does not fit float16.
-    """
     causes = [c.class_ for c in report.causes[:3]]
     op = (report.birth.op or "") if report.birth else ""
     if report.birth is None or not ("softmax" in op or any(c in CAUSES for c in causes)):

@@ -1,4 +1,21 @@
-"""normalization-layer: normalise what goes into the op that overflowed."""
+"""normalization-layer: normalise what goes into the op that overflowed.
+
+What it does
+------------
+Inserts `F.layer_norm` in front of the layer where the activations overflowed. It changes the model.
+
+When it applies
+---------------
+Activations grow from layer to layer, and neither the initialization nor the rate is to blame.
+
+When it does not
+----------------
+Late in a long training: the weights are used to the scale they have. Loaded weights will not fit.
+
+Live
+----
+The patched function itself, with the parameters as they were before the failure (`patched`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +24,7 @@ import ast
 from whynan.case.facts import Report
 from whynan.remedy import finder
 from whynan.remedy.candidate import Candidate
-from whynan.remedy.registry import remedy
+from whynan.remedy.registry import PATCHED, remedy
 from whynan.remedy.source import Source
 
 CAUSES = (
@@ -19,9 +36,8 @@ CAUSES = (
 )
 
 
-@remedy("normalization-layer", "normalise the activations")
+@remedy("normalization-layer", "normalise the activations", live=(PATCHED,))
 def normalization_layer(report: Report, source: Source) -> list[Candidate]:
-    """Insert F.layer_norm in front of the layer where the activations overflowed. It changes the model."""
     birth = report.birth
     if birth is None or birth.phase != "forward" or not any(c.class_ in CAUSES for c in report.causes[:3]):
         return []

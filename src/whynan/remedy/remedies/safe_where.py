@@ -1,4 +1,23 @@
-"""safe-where: choose the input before the function, not only the output after it (the double where)."""
+"""safe-where: choose the input before the function, not only the output after it (the double where).
+
+What it does
+------------
+Gives the unselected branch of `torch.where` a harmless input: `where(c, f(where(c, x, safe)), other)`. Values
+do not change.
+
+When it applies
+---------------
+`torch.where` computes both branches; the derivative of the one not taken is 0 * inf = NaN, although its value
+is never used.
+
+When it does not
+----------------
+Where the selected branch is the one that is not finite: guard the op itself.
+
+Live
+----
+The patched function itself in the place of the original (`patched`).
+"""
 
 from __future__ import annotations
 
@@ -11,19 +30,17 @@ from whynan.remedy.candidate import Candidate
 from whynan.remedy.edits import Edit
 from whynan.remedy.form import form
 from whynan.remedy.guarding import guarded
-from whynan.remedy.registry import remedy
+from whynan.remedy.registry import PATCHED, remedy
 from whynan.remedy.source import Source
 
 INSIDE = {ast.Gt: 1.0, ast.GtE: 1.0, ast.Lt: -0.5, ast.LtE: -0.5, ast.NotEq: 1.0, ast.Eq: 0.0}
+
+
 OUTSIDE = {ast.Gt: -0.5, ast.GtE: -0.5, ast.Lt: 1.0, ast.LtE: 1.0, ast.NotEq: 0.0, ast.Eq: 1.0}
 
 
-@remedy("safe-where", "guard the branch that is not taken")
+@remedy("safe-where", "guard the branch that is not taken", live=(PATCHED,))
 def safe_where(report: Report, source: Source) -> list[Candidate]:
-    """Give the unselected branch of torch.where a harmless input: where(c, f(where(c, x, safe)), other).
-
-    torch.where computes both branches; the derivative of the one not taken is 0 * inf = NaN. Values do not change.
-    """
     out = guarded(report, source, "safe-where")
     if report.birth is None:
         return out

@@ -1,4 +1,24 @@
-"""stable-formulation: the same value by a formula that keeps range and precision."""
+"""stable-formulation: the same value by a formula that keeps range and precision.
+
+What it does
+------------
+Rewrites the formula around the birth: log(softmax(x)) to log_softmax(x), log(1 + exp(x)) to softplus(x), a log
+of a sigmoid to logsigmoid, sums of exponentials to logsumexp, a hand-written norm to vector_norm. The value is
+the same wherever the old form was finite.
+
+When it applies
+---------------
+The birth is part of a formula that a rule knows (`remedy/rules/`).
+
+When it does not
+----------------
+Where the argument itself is wrong: a negative number under a logarithm stays outside of the domain in any
+formula.
+
+Live
+----
+The patched function itself in the place of the original (`patched`).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +27,13 @@ import ast
 from whynan.case.facts import Report
 from whynan.remedy import finder, shifting
 from whynan.remedy.candidate import Candidate
-from whynan.remedy.registry import remedy
+from whynan.remedy.registry import PATCHED, remedy
 from whynan.remedy.rewriting import Rewrite, rewrites
 from whynan.remedy.source import Source
 
 
-@remedy("stable-formulation", "use the numerically stable form", safety="safe")
+@remedy("stable-formulation", "use the numerically stable form", safety="safe", live=(PATCHED,))
 def stable_formulation(report: Report, source: Source) -> list[Candidate]:
-    """Rewrite the formula around the birth: log(softmax(x)) to log_softmax(x), log(1 + exp(x)) to softplus(x), and
-    so on.
-
-    The value is the same wherever the old form was finite. Applies where the birth is part of a formula that a rule
-    knows.
-    """
     if report.birth is None:
         return []
     found: list[tuple[float, Rewrite]] = []

@@ -1,4 +1,24 @@
-"""add-jitter: a matrix that is singular, or whose eigenvalues coincide, moved a little."""
+"""add-jitter: a matrix that is singular, or whose eigenvalues coincide, moved a little.
+
+What it does
+------------
+Adds a small multiple of the identity before inv, cholesky, solve or logdet; distinct diagonal values before svd
+or eigh.
+
+When it applies
+---------------
+A covariance of dependent columns or of fewer samples than dimensions; equal singular values, whose vectors have
+a derivative that divides by the differences of their squares.
+
+When it does not
+----------------
+A matrix that holds NaN, or that is not symmetric or positive definite by construction.
+
+Live
+----
+Distinct numbers of a thousandth of the matrix' size on its diagonal (`op-guard`); or the patched function
+itself.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +46,13 @@ SOLVING = (
     "lstsq",
     "matrix_power",
 )
+
+
 SPECTRAL = ("svd", "eigh", "eig", "qr", "symeig", "svd_lowrank")
 
 
-@remedy("add-jitter", "add jitter to the matrix")
+@remedy("add-jitter", "add jitter to the matrix", live=("op-guard",))
 def add_jitter(report: Report, source: Source) -> list[Candidate]:
-    """Add a small multiple of the identity before inv, cholesky, solve or logdet; distinct diagonal values before
-    svd or eigh.
-
-    The derivative of singular vectors divides by the differences of squared singular values: equal ones need
-    telling apart.
-    """
     out = []
     for site in finder.sites(source, report.birth) if report.birth else []:
         f = site.form

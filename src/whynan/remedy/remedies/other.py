@@ -1,4 +1,23 @@
-"""other: divide an accumulated loss by its number of parts; cap a loss scale that only grows."""
+"""other: divide an accumulated loss by its number of parts; cap a loss scale that only grows.
+
+What it does
+------------
+Divides the loss of a micro-batch by the number of micro-batches; holds a loss scale inside the range of
+float16.
+
+When it applies
+---------------
+Gradients of several micro-batches are added up and stepped with the rate of one; a hand-written loss scale
+doubles without end.
+
+When it does not
+----------------
+A rate that was chosen for the sum.
+
+Live
+----
+The gradients of a step divided by the number of backward passes that it adds up (`mean-of-parts`).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +31,8 @@ from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
 
-@remedy("other", "loss accumulation and scaling", where="project")
+@remedy("other", "loss accumulation and scaling", where="project", live=("mean-of-parts",))
 def other(report: Report, source: Source) -> list[Candidate]:
-    """Divide the loss of a micro-batch by the number of micro-batches; hold a loss scale inside the range of
-    float16."""
     return [*_accumulated(source), *_scale(report, source)]
 
 
@@ -36,6 +53,7 @@ def _accumulated(source: Source) -> list[Candidate]:
                 source,
                 (source.replace(loss, text),),
                 order=0.1,
+                live=("mean-of-parts",),
             )
         )
     return out

@@ -1,4 +1,23 @@
-"""lower-learning-rate and warmup."""
+"""lower-learning-rate: a smaller learning rate.
+
+What it does
+------------
+Divides the learning rate by 10 (or 100): the literal where it is written, else the expression at the optimizer,
+the rates of parameter groups and of schedules that write over it included.
+
+When it applies
+---------------
+Divergence over steps: the loss or the weights grow from step to step before something overflows.
+
+When it does not
+----------------
+For a failure of one op or one batch it only delays: the same value comes later. Training is slower.
+
+Live
+----
+A tenth of the learning rate in every step, from the oldest snapshot on (`lr/10`); where the rate itself turned
+non-finite, the last finite one (`finite-lr`).
+"""
 
 from __future__ import annotations
 
@@ -29,19 +48,18 @@ DEFAULTS = {
 }
 
 
-@remedy("lower-learning-rate", "lower the learning rate", where="project")
+@remedy("lower-learning-rate", "lower the learning rate", where="project", live=("finite-lr", "lr/10"))
 def lower_learning_rate(report: Report, source: Source) -> list[Candidate]:
-    """Divide the learning rate by 10 (or 100): the literal where it is written, else the expression at the optimizer.
-
-    Cures divergence over steps. For a failure of one op or one batch it only delays.
-    """
     out = []
     for i, factor in enumerate((10, 100)):
         edits = [e for call in optimizers.constructors(source) for e in _divided(source, call, factor)]
         edits += _schedulers(source, factor)
         if edits:
             title = f"divide the learning rate by {factor}"
-            out.append(Candidate("lower-learning-rate", title, source, tuple(edits), order=0.2 + i, popular=i == 0))
+            exact = ("lr/10",) if factor == 10 else ()
+            out.append(
+                Candidate("lower-learning-rate", title, source, tuple(edits), order=0.2 + i, popular=i == 0, live=exact)
+            )
     return out
 
 
@@ -107,21 +125,3 @@ def _schedulers(source: Source, factor: int) -> list[Edit]:
             ):
                 edits.append(_scale(source, value, factor))
     return edits
-
-
-@remedy("warmup", "warm the learning rate up", where="project")
-def warmup(report: Report, source: Source) -> list[Candidate]:
-    """Raise the learning rate from near zero over the first 100 steps. Applies where a run fails early at its full
-    rate."""
-    steps, made = optimizers.steps(source), optimizers.constructors(source)
-    if len(made) != 1 or len(steps) != 1 or "lr_scheduler" in source.text or steps[0].scaler:
-        return []
-    name = optimizers.assigned_to(source, made[0])
-    if name is None or name != steps[0].optimizer or source.scope(made[0]) is not source.scope(steps[0].call):
-        return []
-    rate = f"{source.spell('torch.optim.lr_scheduler.LambdaLR')}({name}, lambda step: min(1.0, (step + 1) / 100))"
-    first = source.insert_after(source.statement(made[0]), f"warmup = {rate}")
-    second = source.insert_after(steps[0].statement, "warmup.step()")
-    if first is None or second is None or "warmup" in source.text:
-        return []
-    return [Candidate("warmup", "warm the learning rate up over 100 steps", source, (first, second), order=3.0)]

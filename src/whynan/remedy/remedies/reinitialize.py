@@ -1,4 +1,23 @@
-"""initialize-memory and reinitialize: what a tensor holds before the first step."""
+"""reinitialize: a standard initialization.
+
+What it does
+------------
+Brings a hand-set initialization back to a standard one: gain 1, a small deviation, Xavier, small noise instead
+of exact zeros or constants.
+
+When it applies
+---------------
+The failure comes in the first steps, activations or gradients grow from layer to layer, or a weight is exactly
+zero where its norm is differentiated.
+
+When it does not
+----------------
+Where weights are loaded from a file, or were sound and grew: the initialization is not what fails.
+
+Live
+----
+Parameters drawn again by PyTorch's own rules before the first step (`reinit`).
+"""
 
 from __future__ import annotations
 
@@ -7,74 +26,15 @@ from collections.abc import Iterator
 
 from whynan.case.facts import Report
 from whynan.remedy import flow
-from whynan.remedy.calls import without_option
 from whynan.remedy.candidate import Candidate
 from whynan.remedy.edits import Edit
 from whynan.remedy.form import form
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
-EMPTY = {"empty": "zeros", "empty_like": "zeros_like", "new_empty": "new_zeros", "empty_strided": "zeros"}
 
-
-@remedy("initialize-memory", "initialize allocated memory", safety="safe", where="project")
-def initialize_memory(report: Report, source: Source) -> list[Candidate]:
-    """torch.empty holds whatever was in memory: zeros instead, or small random numbers for a weight matrix."""
-    out = []
-    for call in source.calls:
-        f = form(source, call)
-        if f.op not in EMPTY and source.dotted(call.func) not in ("torch.Tensor", "torch.FloatTensor"):
-            continue
-        parent = source.parents.get(call)
-        if isinstance(parent, ast.Attribute) and parent.attr.endswith("_"):
-            continue  # torch.empty(n).uniform_(): filled at once
-        name = EMPTY.get(f.op)
-        if name is None:
-            name, edit = "zeros", source.replace(call.func, source.spell("torch.zeros"))
-        elif isinstance(call.func, ast.Attribute):
-            start = source.span(call.func)[1] - len(call.func.attr)
-            edit = Edit(start, source.span(call.func)[1], name)
-        else:
-            continue
-        weight = _parameter(source, call) and len(call.args) > 1
-        out.append(
-            Candidate(
-                "initialize-memory",
-                f"{name} instead of uninitialized memory",
-                source,
-                (edit,),
-                "safe",
-                order=0.5 if weight else 0.2,
-            )
-        )
-        if weight and isinstance(call.func, ast.Attribute):
-            text = f"{source.spell('torch.randn')}({without_option(source, call, '')}) * 0.02"
-            out.append(
-                Candidate(
-                    "initialize-memory",
-                    "small random weights instead of uninitialized memory",
-                    source,
-                    (source.replace(call, text),),
-                    order=0.3,
-                )
-            )
-    every = tuple(e for c in out if c.safety == "safe" for e in c.edits)
-    if len(every) > 1:
-        out.append(
-            Candidate("initialize-memory", "zeros wherever memory was left uninitialized", source, every, order=1.0)
-        )
-    return out
-
-
-def _parameter(source: Source, call: ast.Call) -> bool:
-    parent = source.parents.get(call)
-    return isinstance(parent, ast.Call) and flow.last_name(parent.func) == "Parameter"
-
-
-@remedy("reinitialize", "a standard initialization", where="project")
+@remedy("reinitialize", "a standard initialization", where="project", live=("reinit",))
 def reinitialize(report: Report, source: Source) -> list[Candidate]:
-    """Bring a hand-set initialization back to a standard one: gain 1, a small deviation, noise instead of exact
-    zeros."""
     found = list(_inits(source))
     out = [Candidate("reinitialize", title, source, (edit,), order=order) for order, title, edit in found]
     groups: dict[str, list[Edit]] = {}
