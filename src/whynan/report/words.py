@@ -176,6 +176,8 @@ def trial(trial: Trial) -> str:
 
 def remedy_standing(remedy: Remedy) -> str:
     """How far a remedy is to be trusted."""
+    if remedy.patch is None and remedy.advice:
+        return "to be done by hand"
     if remedy.trial is None:
         return "verified" if remedy.verified else "not tried"
     return f"{'verified' if remedy.verified else 'tried, not verified'}: {trial(remedy.trial)}"
