@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from .case.folder import read_case as read_case
     from .config import Config as Config
     from .errors import CaseError as CaseError
+    from .errors import NonFiniteError as NonFiniteError
     from .errors import UsageError as UsageError
     from .errors import WhynanError as WhynanError
+    from .library import guard as guard
+    from .library import watch as watch
+    from .preflight.check import check as check
+    from .preflight.fuzz import Input as Input
+    from .preflight.fuzz import fuzz as fuzz
 
 __version__ = "0.1.0.dev0"
 
@@ -23,14 +29,35 @@ _HOMES = {
     "Case": "whynan.case.folder",
     "CaseError": "whynan.errors",
     "Config": "whynan.config",
+    "NonFiniteError": "whynan.errors",
     "Report": "whynan.case.facts",
     "UsageError": "whynan.errors",
     "WhynanError": "whynan.errors",
+    "Input": "whynan.preflight.fuzz",
+    "check": "whynan.preflight.check",
+    "fuzz": "whynan.preflight.fuzz",
+    "guard": "whynan.guard",
     "load_ipython_extension": "whynan.integrations.notebook",
     "read_case": "whynan.case.folder",
+    "watch": "whynan.watch",
 }
 
-__all__ = ["__version__", "Case", "CaseError", "Config", "Report", "UsageError", "WhynanError", "read_case"]
+__all__ = [
+    "__version__",
+    "Case",
+    "CaseError",
+    "Config",
+    "Input",
+    "NonFiniteError",
+    "Report",
+    "UsageError",
+    "WhynanError",
+    "check",
+    "fuzz",
+    "guard",
+    "read_case",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -39,7 +66,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'whynan' has no attribute {name!r}. It has: {', '.join(sorted(__all__))}.")
     from importlib import import_module
 
-    value = getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    value = home if _HOMES[name] == f"whynan.{name}" else getattr(home, name)  # a room that is called
     globals()[name] = value
     return value
 

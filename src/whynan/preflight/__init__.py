@@ -1,0 +1,1 @@
+"""Before it happens: search a function for inputs that break it, look over data, settings and initialization."""
