@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "whynan"
 
 # a room may import the rooms before it; docs/design.md says why
 ORDER = (
+    "callable",
     "errors",
     "config",
     "case",
@@ -25,13 +26,16 @@ ORDER = (
     "lint",
     "report",
     "investigation",
+    "ongoing",
+    "library",
     "session",
+    "checking",
     "integrations",
     "cli",
 )
-READS_ONLY = {"report": {"errors", "config", "case"}, "lint": {"errors", "config", "case"}}
+READS_ONLY = {"report": {"errors", "config", "case"}, "lint": {"errors", "config", "case", "remedy"}}
 NOT_IMPORTED = {"integrations"}  # the edge: it imports, nothing imports it
-FRONT = {"__init__": {"errors", "config", "case"}, "__main__": {"cli"}}
+FRONT = {"__init__": {"errors", "config", "case", "library", "preflight"}, "__main__": {"cli"}}
 
 WITHOUT_TORCH = {"errors", "config", "case", "lint", "report", "cli", "__init__", "__main__"}
 HEAVY = {"torch", "numpy", "lightning", "transformers", "accelerate"}

@@ -6,12 +6,16 @@ The command line catches `WhynanError` once, prints it without a traceback, and 
     ├── UsageError              2   a command line, a setting or an argument that cannot be meant
     ├── CaseError               2   a case folder or a report that cannot be read
     ├── ReplayError             1   the failing step could not be put back or executed again
-    └── InternalError           1   whynan itself is at fault; the message asks to report it
+    ├── InternalError           1   whynan itself is at fault; the message asks to report it
+    └── NonFiniteError          3   whynan.watch() and whynan.guard(): training cannot go on; it carries the report
 
-Something non-finite in the user's run is an answer, not an error: it has a report, and exit status 3.
+Under `whynan run` something non-finite in the user's run is an answer, not an error: it has a report, and exit status 3.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 
 class WhynanError(Exception):
@@ -43,6 +47,17 @@ class InternalError(WhynanError):
         super().__init__(f"{what} This is a defect of whynan: please report it, with the command that led here.")
 
 
-for _error in (WhynanError, UsageError, CaseError, ReplayError, InternalError):
+class NonFiniteError(WhynanError):
+    """Training went non-finite and was explained. `report` is the answer (a `Report`), `case` its folder (None: not written)."""
+
+    exit_status = 3
+
+    def __init__(self, what: str, report: Any = None, case: Path | None = None) -> None:
+        super().__init__(what)
+        self.report = report
+        self.case = case
+
+
+for _error in (WhynanError, UsageError, CaseError, ReplayError, InternalError, NonFiniteError):
     _error.__module__ = "whynan"  # tracebacks show the name that a user can import
 del _error

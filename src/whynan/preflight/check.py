@@ -6,21 +6,27 @@ The script form (`whynan check train.py`) puts the same parts together around th
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from whynan.case.preflight import Preflight, Problem
+from whynan.case.preflight import Preflight
 from whynan.errors import UsageError
-from whynan.preflight import initialization, settings, step
-from whynan.preflight.data.problems import problems as data_problems
-from whynan.preflight.data.scan import Scan, look_through
+from whynan.preflight import initialization, step
+from whynan.preflight.births import Where, where_of
+from whynan.preflight.data.scan import Scan
 from whynan.preflight.layers import LayerProbe
-from whynan.preflight.targets import problems as target_problems
+from whynan.preflight.recommended import initialised_as_recommended, rules_of
+from whynan.preflight.together import Parts, put_together
+from whynan.preflight.tries import EXPLAINED, Failure
+from whynan.replay.names import Names
 from whynan.replay.scope import Scope
 from whynan.replay.trace import Trace
+from whynan.tensors.many import is_finite
 from whynan.watch.randomness import RandomState
 from whynan.watch.userfiles import is_user_file
 
@@ -36,102 +42,139 @@ def check(
 ) -> Preflight:
     """Look at a model, its data and its loss before training; nothing of them is changed.
 
-    batch: what the loader yields: a tensor, or a tuple or list (inputs..., target), or a dict (given as keywords).
-    loss: called as `loss(output, target)`, or as `loss(model, batch)` where the batch is anything else or the loss
-    takes it all; must return a tensor. loader: looked through for at most `seconds`, else only `batch` is.
-    Raises UsageError for a model without parameters or a loss that gives no tensor; what model or loss raise themselves
-    goes through.
+    batch: what the loader yields. loss: called as `loss(model(*inputs), target)` where the batch is a tuple or list
+    (inputs..., target), and as `loss(model, batch)` where it is anything else (a dict, one tensor); must return a
+    tensor. loader: looked through for at most `seconds`, each of its batches put through one step for at most half
+    of them; without it only `batch` is looked at. Answers with a `Preflight`: print it, or read its fields.
+    Raises UsageError for a model without parameters or a loss that gives no tensor; what model or loss raise with
+    `batch` goes through.
     """
-    if not any(True for _ in model.parameters()):
+    if not isinstance(model, nn.Module) or not any(True for _ in model.parameters()):
         raise UsageError("whynan.check: the model has no parameters. Give the nn.Module that is trained.")
-    run = _Step(model, batch, loss)
+    if not seconds > 0:
+        raise UsageError(f"whynan.check: seconds is {seconds:g}. It has to be more than 0.")
     random = RandomState()
     try:
         with _as_it_was(model):
-            probe, trace = examine([model], run)
-        rules = initialization.rules_of([model], trace)
-        with _as_it_was(model), initialization.initialised_as_recommended([model], rules), LayerProbe(model) as again:
-            run()
-        scan = look_through(loader if loader is not None else [batch], seconds=seconds)
+            return _Check(model, loss, optimizer).answer(batch, loader, seconds)
     finally:
         random.restore()
-    optimizers = [optimizer] if optimizer is not None else []
-    layers = initialization.compared(probe.layers(), again.layers(), rules)
-    return put_together(type(model).__name__, probe, trace, scan, optimizers, layers)
 
 
-def examine(models: Iterable[nn.Module], run: Callable[[], Any]) -> tuple[LayerProbe, Trace]:
-    """One step with hooks on every layer and under the microscope."""
-    roots = {f"{type(model).__name__}-{i}": model for i, model in enumerate(models)}
-    with LayerProbe(roots.values()) as probe, Scope(is_user_file=is_user_file, roots=lambda: roots) as scope:
-        run()
-    return probe, scope.trace
+class _Check:
+    """One call of `check`."""
 
+    def __init__(self, model: nn.Module, loss: Callable[..., Tensor], optimizer: torch.optim.Optimizer | None) -> None:
+        self.model, self.loss = model, loss
+        self.optimizers = [optimizer] if optimizer is not None else []
+        self.scan = Scan()
+        self.done, self.failed = 1, 0
+        self.failures: list[Failure] = []
 
-def put_together(
-    program: str,
-    probe: LayerProbe,
-    trace: Trace,
-    scan: Scan,
-    optimizers: Iterable[torch.optim.Optimizer],
-    layers: Any,
-    more: Iterable[Problem] = (),
-) -> Preflight:
-    """The answer, from what was measured."""
-    optimizers = list(optimizers)
-    edges = step.edges_of_step(trace)
-    found = [
-        *data_problems(scan), *target_problems(trace), *step.nonfinite(trace), *initialization.problems(layers),
-        *step.problems(edges), *settings.problems(optimizers), *more,
-    ]  # fmt: skip
-    notes = []
-    if scan.error is not None:
-        notes.append(f"the loader raised {type(scan.error).__name__}: {scan.error} after {scan.batches} batches")
-    if not scan.complete and scan.error is None:
-        notes.append(f"the data were looked through in part: {scan.samples:,} samples, until the time was up")
-    return Preflight(
-        verdict="problems" if any(p.severity != "note" for p in found) else "ready",
-        program=program,
-        problems=tuple(sorted(found, key=lambda p: ("error", "warning", "note").index(p.severity))),
-        batches=scan.batches,
-        samples=scan.samples,
-        complete=scan.complete,
-        columns=tuple(column for columns in scan.tensors.values() for column in columns.facts()),
-        layers=layers,
-        edges=edges,
-        headroom=probe.headroom(),
-        settings=settings.settings(optimizers),
-        notes=tuple(notes),
-    )
+    def answer(self, batch: Any, loader: Iterable[Any] | None, seconds: float) -> Preflight:
+        before = list(initialization.nonfinite_parameters([self.model]))
+        bad = self.scan.add(batch, _names(batch))
+        with LayerProbe(self.model) as probe, self._scope() as scope:
+            value = self.step(batch)
+        where = self._judged(value, scope.trace)
+        rules = rules_of([self.model], scope.trace)
+        with initialised_as_recommended([self.model], rules), LayerProbe(self.model) as again:
+            self.step(batch)
+        if where is None:
+            self.scan.handled |= bad
+        if loader is not None:
+            self.scan = Scan()
+            self._look_through(loader, seconds, where is None)
+        parts = Parts(
+            program=type(self.model).__name__, probe=probe, trace=scope.trace, scan=self.scan,
+            failure=None if where is None else step.failed(*where), optimizers=self.optimizers,
+            layers=initialization.compared(probe.layers(), again.layers(), rules), tries=self, more=before,
+        )  # fmt: skip
+        return put_together(parts)
 
-
-class _Step:
-    """Forward and backward of one batch."""
-
-    def __init__(self, model: nn.Module, batch: Any, loss: Callable[..., Tensor]) -> None:
-        self.model, self.batch, self.loss = model, batch, loss
-
-    def __call__(self) -> None:
-        value = self._value()
+    def step(self, batch: Any) -> Tensor:
+        """Forward and backward; the loss."""
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        if isinstance(batch, (tuple, list)) and len(batch) >= 2:
+            value = self.loss(self.model(*batch[:-1]), batch[-1])
+        else:
+            value = self.loss(self.model, batch)
         if not isinstance(value, Tensor):
             raise UsageError(f"whynan.check: the loss returned {type(value).__name__}. It has to return a tensor.")
         if value.requires_grad:
             value.sum().backward()
+        return value
 
-    def _value(self) -> Any:
-        batch = self.batch
-        if isinstance(batch, (tuple, list)) and len(batch) >= 2:
-            return self.loss(self.model(*batch[:-1]), batch[-1])
-        return self.loss(self.model, batch)
+    def _look_through(self, loader: Iterable[Any], seconds: float, sound: bool) -> None:
+        """Statistics of all batches; each through one step while half of the time lasts."""
+        start, scan = time.monotonic(), self.scan
+        handled: set[str] = set()
+        broken: set[str] = set()
+        for number, batch in enumerate(scan.from_loader(loader)):
+            bad = scan.add(batch, _names(batch), None, start + seconds)
+            if sound and time.monotonic() < start + seconds / 2:
+                (handled if self._try(number, batch) else broken).update(bad)
+            if time.monotonic() > start + seconds:
+                scan.complete = False
+                break
+        scan.handled = handled - broken
+
+    def _try(self, number: int, batch: Any) -> bool:
+        """One step with a batch of the loader: is it finite?"""
+        self.done += 1
+        try:
+            value = self.step(batch)
+            message, where = self._message(value), None
+            if message is not None and len(self.failures) < EXPLAINED:
+                with self._scope() as scope:
+                    value = self.step(batch)
+                message, where = self._judged(value, scope.trace) or (message, None)
+        except (IndexError, ValueError, RuntimeError, ArithmeticError) as error:
+            self.failures.append(Failure(number, (), f"the step raises {type(error).__name__}: {error}", raised=True))
+            self.failed += 1
+            return False
+        if message is not None:
+            self.failed += 1
+            self.failures.append(Failure(number, (), message, where))
+        return message is None
+
+    def _bad(self, value: Tensor) -> list[Tensor]:
+        if not is_finite(value.detach()):
+            return [value]
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return [grad for grad in grads if not is_finite(grad)]
+
+    def _message(self, value: Tensor) -> str | None:
+        if not (bad := self._bad(value)):
+            return None
+        return f"the {'loss' if bad[0] is value else 'gradient'} becomes non-finite"
+
+    def _judged(self, value: Tensor, trace: Trace) -> tuple[str, Where | None] | None:
+        """(what is non-finite after a step, where it was born); None where everything is finite."""
+        message = self._message(value)
+        names = Names({"model": self.model}, self.optimizers)
+
+        def name_of(tensor: Tensor) -> str | None:
+            known = names.of(tensor)
+            return known.name if known is not None else None
+
+        return None if message is None else (message, where_of(trace, self._bad(value), name_of))
+
+    def _scope(self) -> Scope:
+        return Scope(is_user_file=is_user_file, roots=lambda: {"model": self.model})
+
+
+def _names(batch: Any) -> dict[str, str]:
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    return {"[0]": "inputs", "[1]": "targets"} if pair else {}
 
 
 @contextlib.contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Gradients, buffers and training mode are put back."""
+    """Gradients and buffers are put back."""
     grads = [(p, p.grad) for p in model.parameters()]
-    buffers = [(b, b.detach().clone()) for b in model.buffers()]
-    for p, _ in grads:
-        p.grad = None
+    buffers = [(b, b.detach().clone()) for b in model.buffers() if not is_lazy(b)]
     try:
         yield
     finally:

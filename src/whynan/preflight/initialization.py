@@ -7,7 +7,6 @@ scale behind them, so a gain alone is no problem: what counts is the scale that 
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -16,65 +15,10 @@ import torch
 from torch import nn
 
 from whynan.case.preflight import Layer, Problem
-from whynan.preflight.layers import fan_in
-from whynan.replay.trace import Trace
+from whynan.preflight.recommended import in_code
 
 GROWS = 100.0  # ratio of the scales of the last and the first layer
 DEAD = 0.9  # share of units
-MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-
-
-KAIMING, XAVIER = 'nn.init.kaiming_normal_(nonlinearity="relu")', "nn.init.xavier_uniform_"
-_RECTIFYING = frozenset({"relu", "leaky_relu", "elu", "gelu", "silu", "prelu", "_prelu_kernel", "threshold", "mish"})
-
-
-def rules_of(models: Iterable[nn.Module], trace: Trace) -> dict[str, str]:
-    """The rule that suits each matrix, by the op that reads what it gives: a rectifier wants Kaiming's."""
-    rules = {name: XAVIER for model in models for name, m in model.named_modules() if isinstance(m, MATRICES)}
-    made: dict[int, str] = {}  # memory -> the layer that wrote it last
-    for record in trace.records:
-        if record.phase != "forward":
-            continue
-        base = record.plan.base.removesuffix("_")
-        for ref in record.inputs:
-            layer = made.get(ref.storage)
-            if layer is not None and base in _RECTIFYING:
-                rules[layer] = KAIMING
-        for ref in record.outputs:
-            if record.module is not None and record.module in rules:
-                made[ref.storage] = record.module
-            elif base in ("native_batch_norm", "native_layer_norm", "native_group_norm", "add"):
-                pass  # a rectifier behind a normalization layer or a sum is read as if it stood behind the matrix
-            else:
-                made.pop(ref.storage, None)
-    return rules
-
-
-@contextlib.contextmanager
-def initialised_as_recommended(models: Iterable[nn.Module], rules: dict[str, str]) -> Iterator[None]:
-    """Every matrix drawn again by its rule, biases 0; put back afterwards. Draws from a generator of its own."""
-    random = torch.Generator().manual_seed(0)
-    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-    with torch.no_grad():
-        for model in models:
-            modules = dict(model.named_modules())
-            for name, rule in rules.items():
-                if not isinstance(module := modules.get(name), MATRICES):
-                    continue
-                weight, bias = module.weight, getattr(module, "bias", None)
-                kept += [(p, p.detach().clone()) for p in (weight, bias) if isinstance(p, torch.Tensor)]
-                inputs = fan_in(module, weight)
-                outputs = weight.numel() // max(1, inputs)
-                variance = 2.0 / inputs if rule == KAIMING else 2.0 / (inputs + outputs)
-                weight.copy_(torch.randn(weight.shape, generator=random) * math.sqrt(variance))
-                if isinstance(bias, torch.Tensor):
-                    bias.zero_()
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for parameter, values in kept:
-                parameter.copy_(values)
 
 
 def compared(layers: tuple[Layer, ...], again: tuple[Layer, ...], rules: dict[str, str]) -> tuple[Layer, ...]:
@@ -86,8 +30,27 @@ def compared(layers: tuple[Layer, ...], again: tuple[Layer, ...], rules: dict[st
 
 
 def problems(layers: tuple[Layer, ...]) -> list[Problem]:
-    """Explosion, collapse, dead units, weights that are no numbers."""
+    """Explosion, collapse, dead units, layers that no gradient reaches."""
     return [*_scale(layers), *_dead(layers)]
+
+
+def nonfinite_parameters(modules: Iterable[nn.Module]) -> Iterator[Problem]:
+    """Parameters that hold NaN or Inf before the first step. A frozen -inf may be meant; NaN never is."""
+    seen: set[int] = set()
+    for module in modules:
+        for name, tensor in module.named_parameters():
+            if id(tensor) in seen or not tensor.is_floating_point() or tensor.layout is not torch.strided:
+                continue
+            seen.add(id(tensor))
+            values = tensor.detach()
+            nan, inf = int(values.isnan().sum()), int(values.isinf().sum())
+            if nan or inf and tensor.requires_grad:
+                yield Problem(
+                    part="initialization", kind="nonfinite-parameter", severity="error", where=name,
+                    message="is not finite before the first step",
+                    measured=f"{nan:,} NaN and {inf:,} Inf of {values.numel():,} values",
+                    causes=("bad-initialization", "uninitialized-memory"),
+                )  # fmt: skip
 
 
 def _scale(layers: tuple[Layer, ...]) -> Iterator[Problem]:
@@ -108,7 +71,7 @@ def _scale(layers: tuple[Layer, ...]) -> Iterator[Problem]:
             message=f"the scale of activations {verb} {per_layer:.3g} times per layer",
             measured=f"std {first.activation_std:.3g} to {last.activation_std:.3g}{better}; "
             f"std * sqrt(fan_in) of {widest.name} is {widest.gain:.3g}",
-            causes=("bad-initialization", "exploding-gradients"), remedy=_code(layers),
+            causes=("bad-initialization", "exploding-gradients"), remedy=in_code(layers),
         )  # fmt: skip
 
 
@@ -119,15 +82,11 @@ def _dead(layers: tuple[Layer, ...]) -> Iterator[Problem]:
                 part="initialization", kind="dead-layer", severity="warning", where=layer.name,
                 message="most units give 0 for every sample: no gradient passes",
                 measured=f"{layer.dead:.0%} of the units of {layer.kind}", causes=("bad-initialization",),
-                remedy=_code(layers),
+                remedy=in_code(layers),
             )  # fmt: skip
-
-
-def _code(layers: tuple[Layer, ...]) -> str:
-    rectified = any("kaiming" in (layer.recommended or "") for layer in layers)
-    kaiming, xavier = 'kaiming_normal_(m.weight, nonlinearity="relu")', "xavier_uniform_(m.weight)"
-    rule = f"nn.init.{kaiming if rectified else xavier}"
-    return (
-        f"for m in model.modules():\n    if isinstance(m, (nn.Linear, nn.Conv2d)):\n        {rule}\n"
-        "        if m.bias is not None:\n            nn.init.zeros_(m.bias)"
-    )
+        elif layer.gradient_norm == 0.0:
+            yield Problem(
+                part="initialization", kind="no-gradient", severity="note", where=layer.name,
+                message="its gradient is exactly 0 in the first step", measured=f"parameters of {layer.kind}",
+                causes=("bad-initialization",),
+            )  # fmt: skip

@@ -16,13 +16,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
 
 from whynan.case.preflight import Headroom, Layer
+from whynan.preflight.data.scan import key_of
 from whynan.replay.names import flatten
 from whynan.tensors.look import unobserved
 
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.PReLU, nn.Softplus, nn.Mish, nn.ReLU6, nn.Hardswish)
 SATURATING = (nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Softsign)
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 ACTIVATIONS = (*RECTIFIERS, *SATURATING)
 
 
@@ -44,6 +49,17 @@ class Seen:
     gain: float | None = None
 
 
+@dataclass(frozen=True)
+class LookUp:
+    """The indices that an embedding was given."""
+
+    rows: int
+    dim: int
+    low: int
+    high: int
+    indices: tuple[int, int]  # `key_of` the tensor
+
+
 class LayerProbe:
     """Context manager; every module's outputs and their gradients are looked at while it is active."""
 
@@ -51,6 +67,7 @@ class LayerProbe:
         roots = [model] if isinstance(model, nn.Module) else list(model)
         self.names: dict[int, str] = {}
         self.seen: dict[int, Seen] = {}
+        self.looked_up: dict[str, LookUp] = {}
         self._modules: list[nn.Module] = []
         for i, root in enumerate(roots):
             for name, module in root.named_modules():
@@ -62,6 +79,8 @@ class LayerProbe:
 
     def __enter__(self) -> LayerProbe:
         self._handles = [m.register_forward_hook(self._forward, always_call=False) for m in self._modules]
+        tables = [m for m in self._modules if isinstance(m, EMBEDDINGS)]
+        self._handles += [m.register_forward_pre_hook(self._look_up) for m in tables]
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -72,11 +91,20 @@ class LayerProbe:
             for seen in self.seen.values():
                 _look_at_parameters(seen)
 
+    def _look_up(self, module: nn.Module, inputs: Any) -> None:
+        indices = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+        if indices is None or not _is_plain(indices) or indices.is_floating_point() or not indices.numel():
+            return
+        with unobserved(), torch.no_grad():
+            low, high = int(indices.min()), int(indices.max())
+        rows, dim = module.weight.shape  # type: ignore[misc]
+        self.looked_up[self.names[id(module)]] = LookUp(rows, dim, low, high, key_of(indices))
+
     def _forward(self, module: nn.Module, inputs: Any, output: Any) -> None:
         seen = self.seen.setdefault(id(module), Seen(module, order=len(self.seen)))
         seen.calls += 1
         for _, tensor in flatten(output):
-            if tensor.is_floating_point() and tensor.numel():
+            if _is_plain(tensor) and tensor.is_floating_point() and tensor.numel():
                 with unobserved(), torch.no_grad():
                     _look(seen, tensor.detach(), isinstance(module, ACTIVATIONS))
                 if tensor.requires_grad:
@@ -143,14 +171,25 @@ def fan_in(module: nn.Module, weight: Tensor) -> int:
 
 def _weight(module: nn.Module) -> Tensor | None:
     """The matrix of a layer; None for embeddings and normalization, which do not sum over inputs."""
-    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+    if isinstance(module, EMBEDDINGS):
         return None
-    matrices = [p for p in module.parameters(recurse=False) if p.dim() >= 2]
+    if parametrize.is_parametrized(module, "weight"):
+        made = module.weight
+        return made.detach() if isinstance(made, Tensor) and made.dim() >= 2 else None
+    matrices = [p for p in module.parameters(recurse=False) if not is_lazy(p) and p.dim() >= 2]
     return matrices[0].detach() if matrices else None
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    """Has it values to look at: dense, and not wrapped by functorch (vmap, grad)?"""
+    return tensor.layout is torch.strided and not tensor.is_meta and not is_functorch_wrapped_tensor(tensor)
+
+
 def _is_layer(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters(recurse=False)) or isinstance(module, ACTIVATIONS)
+    if isinstance(module, parametrize.ParametrizationList):
+        return False  # it belongs to the layer whose weight it makes
+    own = any(True for _ in module.parameters(recurse=False))
+    return own or isinstance(module, ACTIVATIONS) or parametrize.is_parametrized(module)
 
 
 def _look(seen: Seen, values: Tensor, activation: bool) -> None:
@@ -172,7 +211,10 @@ def _look(seen: Seen, values: Tensor, activation: bool) -> None:
 
 
 def _look_at_parameters(seen: Seen) -> None:
-    grads = [p.grad.float().norm() for p in seen.module.parameters(recurse=False) if p.grad is not None]
+    own = list(seen.module.parameters(recurse=False))
+    if parametrize.is_parametrized(seen.module):
+        own = list(seen.module.parameters())
+    grads = [p.grad.float().norm() for p in own if p.grad is not None and p.grad.layout is torch.strided]
     seen.gradient_norm = torch.stack(grads).norm().item() if grads else None
     weight = _weight(seen.module)
     if weight is not None and weight.numel() > 1:

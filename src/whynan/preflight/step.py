@@ -7,19 +7,27 @@ reported: it cannot come closer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
 from whynan.case.preflight import Edge, Problem
+from whynan.preflight.births import Where
 from whynan.replay.edges import Edge as Limit
 from whynan.replay.edges import edges
 from whynan.replay.trace import OpRecord, TensorRef, Trace
+from whynan.watch.userfiles import is_user_file
 
-CLOSE = 1e-6  # of the operand's size, for an edge at 0; a float32 sum of that size rounds by 6e-8
+if TYPE_CHECKING:
+    from whynan.preflight.tries import Failure
+
+TELLS_WHY = "# whynan run tells why, and tries what cures it"
+CLOSE = 1e-6  # of the operand's size, for a difference near 0; a float32 sum of that size rounds by 6e-8
 NEAR = 0.2  # of the edge's own size, for an edge elsewhere: exp at 71 of 88.7
 SHOWN = 12
 FAR = 0.9  # of the edge: farther operands tell nobody anything
+_CANCELS = frozenset({"sub", "rsub", "var", "std", "var_mean"})  # what these give can round to 0
 _GUARDS = frozenset({"clamp", "clamp_min", "clamp_max", "maximum", "minimum", "add", "rsub", "hardtanh", "relu6"})
 
 
@@ -37,24 +45,30 @@ def edges_of_step(trace: Trace) -> tuple[Edge, ...]:
 
 
 def problems(found: tuple[Edge, ...]) -> list[Problem]:
-    """Those that are too close, as problems."""
+    """Those that are too close, as problems. Beyond an edge in a step that stayed finite: it was absorbed."""
     return [_problem(e) for e in found if is_close(e)]
 
 
 def is_close(edge: Edge) -> bool:
-    at_zero = edge.edge.startswith("0 ")
-    return edge.distance <= (CLOSE if at_zero else NEAR)
+    """Near 0 numbers are close where they round to it (differences), or where half of the exponents are used up."""
+    if not edge.edge.startswith("0 "):
+        return edge.distance <= NEAR
+    if edge.cancels and edge.distance <= CLOSE:
+        return True
+    info = torch.finfo(getattr(torch, edge.dtype))
+    return abs(edge.nearest) <= math.sqrt(info.smallest_normal * info.eps)
 
 
 def _of_record(trace: Trace, record: OpRecord) -> Iterator[Edge]:
-    differentiable = any(ref.tensor is not None and ref.tensor.requires_grad for ref in record.outputs)
+    if not any(ref.tensor is not None and ref.tensor.requires_grad for ref in record.outputs):
+        return  # it does not reach the loss
     for ref in record.inputs:
         if not ref.dtype.is_floating_point or _is_guarded(trace, record, ref):
             continue
-        for limit in (*edges(record, ref), *(edges(record, ref, derivative=True) if differentiable else ())):
+        for limit in (*edges(record, ref), *edges(record, ref, derivative=True)):
             nearest = _nearest(ref, limit)
-            if nearest is not None:
-                yield _edge(record, ref, limit, nearest)
+            if nearest is not None and math.isfinite(nearest):  # an infinity was put there: a mask
+                yield _edge(trace, record, ref, limit, nearest)
 
 
 def _nearest(ref: TensorRef, limit: Limit) -> float | None:
@@ -75,11 +89,12 @@ def _nearest(ref: TensorRef, limit: Limit) -> float | None:
         return flat[(flat - limit.value).abs().argmin()].item()
 
 
-def _edge(record: OpRecord, ref: TensorRef, limit: Limit, nearest: float) -> Edge:
+def _edge(trace: Trace, record: OpRecord, ref: TensorRef, limit: Limit, nearest: float) -> Edge:
     beyond = {"below": nearest < limit.value, "above": nearest > limit.value, "at": False}[limit.beyond]
     size = abs(limit.value) or (ref.absmax or 0.0)
     distance = 0.0 if beyond else abs(nearest - limit.value) / size if size else 0.0
     site = record.origin.stack[-1] if record.origin.stack else None
+    maker = trace.producer(ref)
     return Edge(
         op=record.op,
         argument=ref.name,
@@ -92,6 +107,7 @@ def _edge(record: OpRecord, ref: TensorRef, limit: Limit, nearest: float) -> Edg
         expression=site.expression if site else None,
         module=record.module,
         phase=record.phase,
+        cancels=maker is not None and maker.plan.base.removesuffix("_") in _CANCELS,
     )
 
 
@@ -108,35 +124,100 @@ def _is_guarded(trace: Trace, record: OpRecord, ref: TensorRef) -> bool:
 
 def _problem(edge: Edge) -> Problem:
     where = f"{edge.file}:{edge.line}" if edge.file else edge.op
-    text = edge.expression or edge.op
+    absorbed = edge.distance == 0
+    verb = "is at or beyond" if absorbed else "is close to"
     return Problem(
         part="step",
-        kind="close-to-edge" if edge.distance > 0 else "beyond-edge",
-        severity="warning",
+        kind="beyond-edge" if absorbed else "close-to-edge",
+        severity="note" if absorbed else "warning",
         where=where,
-        message=f"`{text}`: {edge.argument} of {edge.op} is close to {edge.edge}",
-        measured=f"nearest element {edge.nearest:.4g}, {edge.distance:.1e} of its size away",
+        message=f"{_shown(edge.expression)}{edge.argument} of {edge.op} {verb} {edge.edge}",
+        measured=f"nearest element {edge.nearest:.4g}"
+        + (", and the step came out finite" if absorbed else f", {edge.distance:.1e} of its size away"),
+        causes=_CAUSES.get(edge.op.removeprefix("aten::").partition(".")[0].removesuffix("_"), ()),
         file=edge.file,
         line=edge.line,
     )
 
 
-def nonfinite(trace: Trace) -> list[Problem]:
-    """The first op of the step that gives a non-finite number from finite ones: the run fails at once."""
-    for record in trace.records:
-        if record.phase in ("forward", "backward") and record.state == "born":
-            site = record.origin.stack[-1] if record.origin.stack else None
-            return [
-                Problem(
-                    part="step",
-                    kind="nonfinite-at-once",
-                    severity="error",
-                    where=f"{site.file}:{site.line}" if site else record.op,
-                    message=f"{record.op} in {record.phase} gives a non-finite number in the first step",
-                    measured="; ".join(repr(ref) for ref in record.inputs[:3]),
-                    remedy="whynan run tells why, and what cures it",
-                    file=site.file if site else None,
-                    line=site.line if site else None,
-                )
-            ]
-    return []
+def _shown(expression: str | None) -> str:
+    """A whole loop or `with` block says less than the op."""
+    return f"`{expression}`: " if expression and len(expression) <= 60 else ""
+
+
+_CAUSES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("log", "log2", "log10", "xlogy", "log1p"), ("log-of-zero",)),
+    **dict.fromkeys(("exp", "expm1", "exp2"), ("exp-overflow",)),
+    **dict.fromkeys(("div", "reciprocal"), ("division-by-zero",)),
+    **dict.fromkeys(("sqrt", "rsqrt", "acos", "asin"), ("singular-gradient", "domain-error")),
+    **dict.fromkeys(("pow", "square", "mul", "mse_loss"), ("arithmetic-overflow",)),
+    "_to_copy": ("low-precision-overflow",),
+}
+
+
+def failed(message: str, where: Where | None) -> Problem:
+    """The step itself gives a non-finite loss or gradient: the run fails at once."""
+    return Problem(
+        part="step",
+        kind="nonfinite-at-once",
+        severity="error",
+        where=where.place if where else "the first step",
+        message=f"{message} in the first step" + (f": {where.message}" if where else ""),
+        measured=where.measured if where else "",
+        remedy=TELLS_WHY,
+        file=where.file if where else None,
+        line=where.line if where else None,
+    )
+
+
+def raised(error: BaseException, where: Where | None) -> Problem:
+    """The first step raises; `where`: a non-finite value that this comes from."""
+    file, line = _user_line(error)
+    said = str(error).splitlines()[0] if str(error) else ""
+    return Problem(
+        part="step",
+        kind="raises-at-once",
+        severity="error",
+        where=where.place if where else f"{file}:{line}" if file else "the first step",
+        message=f"the first step raises {type(error).__name__}: {said}" + (f"; {where.message}" if where else ""),
+        measured=where.measured if where else "",
+        remedy=TELLS_WHY if where else None,
+        causes=("indexing-or-padding",) if isinstance(error, IndexError) else (),
+        file=where.file if where else file,
+        line=where.line if where else line,
+    )
+
+
+def _user_line(error: BaseException) -> tuple[str | None, int | None]:
+    """The innermost line of the user's own code that the error passed."""
+    found: tuple[str | None, int | None] = None, None
+    traceback = error.__traceback__
+    while traceback is not None:
+        if is_user_file(traceback.tb_frame.f_code.co_filename):
+            found = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next
+    return found
+
+
+def failed_batches(failures: Iterable[Failure], failed: int, tried: int) -> Iterator[Problem]:
+    """Batches with which the step fails, one for each place."""
+    seen: set[tuple[object, ...]] = set()
+    for failure in failures:
+        where = failure.where
+        key = (where.place, where.message) if where else (failure.message,)
+        if key in seen:
+            continue
+        seen.add(key)
+        yield Problem(
+            part="data" if where is not None and where.file is None else "step",
+            kind="batch-raises" if failure.raised else "batch-fails",
+            severity="warning" if failure.raised else "error",
+            where=where.place if where else f"batch {failure.number}",
+            message=f"{failure.message} with batch {failure.number}" + (f": {where.message}" if where else ""),
+            measured=f"{failed:,} of {tried:,} batches fail at the initial weights"
+            + (f"; {where.measured}" if where else ""),
+            samples=failure.samples,
+            remedy=None if failure.raised else TELLS_WHY,
+            file=where.file if where else None,
+            line=where.line if where else None,
+        )

@@ -71,7 +71,7 @@ def test_operands_close_to_an_edge() -> None:
 
     torch.manual_seed(0)
     with torch.no_grad():
-        model.weight.mul_(0.4)
+        model.weight.mul_(0.8)
     found = kinds(check(model, batch, unsafe))
     assert found["close-to-edge"].file == __file__ and "torch.log" in found["close-to-edge"].message
     assert "close-to-edge" not in kinds(check(model, batch, guarded))

@@ -121,6 +121,17 @@ class Columns:
                     self.empty_rows.append(row)
         self.rows += len(number)
 
+    @property
+    def nonfinite(self) -> int:
+        """NaN and infinite values so far."""
+        return int(self.nan.sum() + self.inf.sum())
+
+    @property
+    def absmax(self) -> float:
+        """Largest finite magnitude so far."""
+        low, high = float(self.low.min()), float(self.high.max())
+        return max(abs(low), abs(high)) if low <= high else 0.0
+
     # what was found --------------------------------------------------------------------------------------------
 
     def facts(self) -> list[Column]:
@@ -153,3 +164,11 @@ class Columns:
     def row_of_worst(self, i: int, fact: Column) -> int:
         """Number of the sample that holds `fact.worst`."""
         return int(self.high_row[i] if fact.worst == fact.max else self.low_row[i])
+
+    def row_of_largest(self, i: int) -> int:
+        """Number of the sample that holds the largest magnitude."""
+        return int(self.high_row[i] if abs(self.high[i]) >= abs(self.low[i]) else self.low_row[i])
+
+    def row_of_smallest(self, i: int) -> int:
+        """Number of the sample that holds the smallest value."""
+        return int(self.low_row[i])

@@ -8,8 +8,9 @@ normalization. Random states are the caller's to keep.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from whynan.preflight.data.columns import KEPT, Columns
 from whynan.replay.names import flatten
 
+CHUNK = 1 << 20  # elements that are looked at together
 REMEMBERED = 200_000  # signatures of rows that are compared for duplicates
 
 
@@ -34,7 +36,67 @@ class Scan:
     complete: bool = True
     error: BaseException | None = None
     by_index: bool = False  # samples are numbered by their index in the data set
+    handled: set[str] = field(default_factory=set)  # tensors whose NaN and Inf the program was seen to deal with
+    harmless: set[str] = field(default_factory=set)  # tensors whose outliers move the weights no farther than others
+    _keys: dict[tuple[int, int], str] = field(default_factory=dict)  # of the first batch
     _signatures: dict[str, dict[tuple[float, float], int]] = field(default_factory=dict)
+
+    def from_loader(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The batches; an error of the loader is kept and ends them."""
+        try:
+            yield from batches
+        except Exception as error:
+            self.error, self.complete = error, False
+
+    def add(
+        self, batch: Any, names: Mapping[str, str], indices: list[int] | None = None, deadline: float = math.inf
+    ) -> frozenset[str]:
+        """Take in one batch; the names of its tensors that hold NaN or Inf.
+
+        Large tensors are taken in parts, so that memory stays bounded; those after `deadline` are left out.
+        """
+        found = ((path, _as_tensor(t)) for path, t in _tensors(batch))
+        tensors = [(path, t) for path, t in found if t is not None and t.dim() > 0 and not t.is_complex()]
+        size = max((t.shape[0] for _, t in tensors), default=0)
+        self.by_index = self.by_index or indices is not None
+        rows = indices if indices is not None and len(indices) == size else range(self.samples, self.samples + size)
+        bad = set()
+        with torch.no_grad():
+            for path, tensor in tensors:
+                name = names.get(path, f"batch{path}")
+                own = rows if len(rows) == tensor.shape[0] else range(tensor.shape[0])
+                if not self.batches:
+                    self._keys[key_of(tensor)] = name
+                if self._take(name, tensor, own, deadline):
+                    bad.add(name)
+        self.batches += 1
+        self.samples += size
+        return frozenset(bad)
+
+    def extremes_of(self, key: tuple[int, int]) -> tuple[int, int, tuple[int, ...]] | None:
+        """(smallest, largest, sample of the largest) over all data, of the tensor of whole numbers of that `key_of`."""
+        columns = self.tensors.get(self._keys.get(key, ""))
+        if columns is None or columns.floating or not bool(columns.count.sum()):
+            return None
+        column = int(columns.high.argmax())
+        return int(columns.low.min()), int(columns.high.max()), (int(columns.high_row[column]),)
+
+    def _take(self, name: str, tensor: Tensor, rows: Sequence[int], deadline: float) -> bool:
+        columns = self.tensors.get(name)
+        if columns is None:
+            columns = self.tensors[name] = Columns(name, tensor)
+        if not columns.flat and (tensor.dim() < 2 or tensor.shape[1] != columns.width):
+            columns = self.tensors.setdefault(f"{name} (other shapes)", Columns(name, tensor[:1].reshape(-1)))
+        before = columns.nonfinite
+        step = _rows_at_once(tensor)
+        for start in range(0, tensor.shape[0], step):
+            if start and time.monotonic() > deadline:
+                self.complete = False
+                break
+            part, own = tensor[start : start + step], rows[start : start + step]
+            columns.add(part, own)
+            _compare(self, name, part, own)
+        return columns.nonfinite > before
 
 
 def look_through(
@@ -43,66 +105,52 @@ def look_through(
     seconds: float = 60.0,
     names: Mapping[str, str] | None = None,
     indices: Callable[[], list[int] | None] = lambda: None,
-    progress: Callable[[int], None] = lambda count: None,
 ) -> Scan:
     """Scan `batches` for at most `seconds`. names: place in the batch -> shown name; indices: of the latest batch.
 
     An error that the loader raises ends the scan and is kept in `Scan.error`.
     """
     scan, deadline = Scan(), time.monotonic() + seconds
-    iterator = iter(batches)
-    while True:
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return scan
-        except Exception as error:
-            scan.error, scan.complete = error, False
-            return scan
-        with torch.no_grad():
-            _add(scan, batch, names or {}, indices())
-        progress(scan.batches)
+    for batch in scan.from_loader(batches):
+        scan.add(batch, names or {}, indices(), deadline)
         if time.monotonic() > deadline:
-            scan.complete = next(iterator, scan) is scan
-            return scan
+            scan.complete = scan.complete and _length(batches) == scan.batches
+            break
+    return scan
 
 
-def _add(scan: Scan, batch: Any, names: Mapping[str, str], indices: list[int] | None) -> None:
-    found = ((path, _as_tensor(t)) for path, t in _tensors(batch))
-    tensors = [(path, t) for path, t in found if t is not None and t.dim() > 0 and not t.is_complex()]
-    size = max((t.shape[0] for _, t in tensors), default=0)
-    scan.by_index = scan.by_index or indices is not None
-    rows = indices if indices is not None and len(indices) == size else range(scan.samples, scan.samples + size)
-    for path, tensor in tensors:
-        name = names.get(path, f"batch{path}")
-        columns = scan.tensors.get(name)
-        if columns is None:
-            columns = scan.tensors[name] = Columns(name, tensor)
-        if not columns.flat and (tensor.dim() < 2 or tensor.shape[1] != columns.width):
-            columns = scan.tensors.setdefault(f"{name} (other shapes)", Columns(name, tensor.reshape(-1)))
-            tensor = tensor.reshape(-1)
-        own = rows if len(rows) == tensor.shape[0] else range(tensor.shape[0])
-        columns.add(tensor, own)
-        _compare(scan, name, tensor, own)
-    scan.batches += 1
-    scan.samples += size
+def key_of(tensor: Tensor) -> tuple[int, int]:
+    """Where the values lie and how many they are: the same for every view of a whole tensor."""
+    return tensor.data_ptr(), tensor.numel()
+
+
+def _length(batches: Any) -> int | None:
+    try:
+        return len(batches)
+    except (TypeError, NotImplementedError):  # an iterable of unknown length
+        return None
+
+
+def _rows_at_once(tensor: Tensor) -> int:
+    per_row = max(1, tensor.numel() // max(1, tensor.shape[0]))
+    return max(1, CHUNK // per_row)
 
 
 def _tensors(batch: Any) -> Iterable[tuple[str, Any]]:
     yield from flatten(batch)
-    yield from _arrays(batch)
+    yield from arrays(batch)
 
 
-def _arrays(item: Any, path: str = "", depth: int = 0) -> Iterable[tuple[str, Any]]:
+def arrays(item: Any, path: str = "", depth: int = 0) -> Iterable[tuple[str, Any]]:
     """numpy arrays of a batch, found without importing numpy."""
     if type(item).__module__ == "numpy" and hasattr(item, "dtype") and hasattr(item, "reshape"):
         yield path, item
     elif depth < 4 and isinstance(item, Mapping):
         for key, value in item.items():
-            yield from _arrays(value, f"{path}[{key!r}]", depth + 1)
+            yield from arrays(value, f"{path}[{key!r}]", depth + 1)
     elif depth < 4 and isinstance(item, (list, tuple)):
         for i, value in enumerate(item[:100]):
-            yield from _arrays(value, f"{path}[{i}]", depth + 1)
+            yield from arrays(value, f"{path}[{i}]", depth + 1)
 
 
 def _as_tensor(value: Any) -> Tensor | None:

@@ -1,0 +1,101 @@
+"""Where gradients flow: rules about derivatives speak only where something says that they do.
+
+Off under `no_grad`, in an optimizer's step, in evaluation and constructors; on in modules, in losses by their name, and
+in files that call backward. In between (metrics, feature extraction, box arithmetic) there is no evidence, and no
+finding.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from whynan.lint.file import File
+from whynan.remedy import flow
+from whynan.remedy.form import SELECTING, Form, form
+from whynan.remedy.source import FUNCTIONS
+
+OFF = ("no_grad", "inference_mode", "set_grad_enabled(False)")
+SETUP = frozenset("__init__ reset_parameters init_weights _init_weights init_params setup build extra_repr".split())
+AWAY = frozenset("validation_step test_step predict_step predict evaluate validate".split())
+LOSS = re.compile(
+    r"loss|forward|penalt|regulari[sz]|energy|objective|criterion|nll|log_prob|training_step|neg_log", re.I
+)
+MODULE = re.compile(r"(^|\.)(\w*Module|\w*Loss|\w*Layer|\w*Net|\w*Block|\w*Model|Likelihood|Kernel)$")
+APART = re.compile(r"Metric|Optimizer|Processor|Extractor|Dataset|Transform|Pipeline|Scheduler|Function$")
+CREATED = frozenset(
+    "rand rand_like randint arange linspace zeros ones one_hot uniform eye tensor as_tensor from_numpy".split()
+)
+FILLED = frozenset("zeros ones empty arange linspace".split())
+ARITHMETIC = frozenset("add sub mul div pow neg sin cos exp sqrt repeat repeat_interleave sum abs square".split())
+OUT = frozenset("float int item numpy tolist detach".split())
+
+
+def without_gradient(file: File, node: ast.AST) -> bool:
+    """Whether nothing says that gradients flow through a node, or something says that they do not."""
+    return switched_off(file, node) or not _switched_on(file, node)
+
+
+def switched_off(file: File, node: ast.AST) -> bool:
+    """Under no_grad, in an optimizer's step, in an evaluation, a constructor or the setup of a script."""
+    parent = file.parents.get(node)
+    if isinstance(parent, ast.Attribute) and parent.attr in OUT:
+        return True
+    if isinstance(parent, ast.Call) and flow.last_name(parent.func) in ("float", "int"):
+        return True
+    loop = False
+    for outer in file.ancestors(node):
+        if isinstance(outer, (ast.With, ast.AsyncWith)):
+            if any(off in ast.unparse(item.context_expr) for item in outer.items for off in OFF):
+                return True
+        elif isinstance(outer, FUNCTIONS):
+            if any(off in ast.unparse(d) for d in outer.decorator_list for off in OFF):
+                return True
+            if outer.name in SETUP or outer.name in AWAY:
+                return True
+        elif isinstance(outer, ast.ClassDef) and any(APART.search(ast.unparse(base)) for base in outer.bases):
+            return True
+        elif isinstance(outer, ast.Module):
+            return not loop  # statements of a script outside of its loops prepare data
+        loop = loop or isinstance(outer, (ast.For, ast.While, *FUNCTIONS))
+    return False
+
+
+def _switched_on(file: File, node: ast.AST) -> bool:
+    """In a module, in a function that is by its name part of a loss, or in a file that calls backward."""
+    if file.differentiates:
+        return True
+    for outer in file.ancestors(node):
+        if isinstance(outer, FUNCTIONS) and LOSS.search(outer.name):
+            return True
+        if isinstance(outer, ast.ClassDef) and any(MODULE.search(ast.unparse(base)) for base in outer.bases):
+            return True
+    return False
+
+
+def created(file: File, f: Form, depth: int = 0) -> bool:
+    """Whether a value is made on the spot, perhaps filled afterwards, so that it is not data and has no gradient.
+
+    Arithmetic on such values is one, too: a grid of coordinates, a positional encoding.
+    """
+    if f.number is not None or f.op in CREATED:
+        return True
+    if depth > 6:
+        return False
+    if f.op == "name" and isinstance(f.node, ast.Name):
+        made = [value for _, value in flow.bindings(file, file.scope(f.node), f.node.id) if value is not None]
+        forms = [form(file, value) for value in made]
+        return any(g.op in FILLED for g in forms) or (bool(forms) and created(file, forms[0], depth + 1))
+    if f.op in ARITHMETIC or (f.op in SELECTING and f.lib != "python"):
+        parts = f.args if f.op in ("add", "sub", "mul", "div") else f.args[:1]
+        made_here = [created(file, a, depth + 1) for a in parts if a.number is None]
+        others = [a for a in parts if a.number is None and not created(file, a, depth + 1)]
+        return any(made_here) and all(_setting(file, a) for a in others)
+    return False
+
+
+def _setting(file: File, f: Form) -> bool:
+    """A name that is no array: a parameter with a default, an attribute of self."""
+    if isinstance(f.node, ast.Attribute):
+        return isinstance(f.node.value, ast.Name) and f.node.value.id == "self"
+    return f.op == "name" and flow.default(file.scope(f.node), str(f.value)) is not None

@@ -1,0 +1,64 @@
+"""Square root of something that reaches zero
+
+What it does
+------------
+Finds `sqrt(x)`, `x ** 0.5` of a value that the code shows to reach 0 (a relu, a clamp at 0, a count of matches),
+where gradients flow.
+
+Why
+---
+The derivative of the square root at 0 is infinite. The forward value 0 is fine; backward gives inf, or NaN where
+the gradient that arrives is 0.
+
+Bad
+---
+    import torch
+
+    def amplitude_loss(x):
+        return torch.sqrt(torch.relu(x))
+
+Good
+----
+    import torch
+
+    def amplitude_loss(x):
+        return torch.sqrt(torch.relu(x) + 1e-8)
+
+When it is safe
+---------------
+Where nothing is differentiated: under `no_grad`, for data, in an optimizer's step. The rule is silent where it sees
+that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from whynan.lint.file import File
+from whynan.lint.gradients import created, without_gradient
+from whynan.lint.guarded import guarded
+from whynan.lint.meaning import through
+from whynan.lint.parts import TENSORS, roots, short, sum_of_squares, with_eps, zero
+from whynan.lint.ranges import SOFT
+from whynan.lint.rule import Hit
+from whynan.lint.values import range_of
+
+CODE = "WN201"
+NAME = "root-at-zero"
+CAUSES = ("singular-gradient", "norm-at-zero")
+REMEDIES = ("add-eps", "clamp")
+SPREAD = re.compile(r"var|std|dev|count|num", re.IGNORECASE)  # statistics of data, seldom differentiated
+
+
+def check(file: File) -> Iterator[Hit]:
+    for f, arg in roots(file):
+        if f.lib not in TENSORS or without_gradient(file, f.node):
+            continue
+        inner, why = through(file, arg), zero(file, arg)
+        if not why or why in SOFT or SPREAD.search(file.segment(arg.node)) or created(file, inner):
+            continue
+        if inner.op == "var" or sum_of_squares(file, arg) is not None or range_of(file, arg).count:
+            continue  # rules of their own; counts carry no gradient
+        if with_eps(file, f.node) is None and not guarded(file, f.node, arg.node):
+            yield Hit(f.node, f"The derivative of the root of {short(file, arg.node)} is infinite at 0: {why}.")

@@ -1,0 +1,57 @@
+"""Whether a vector may be all zeros in practice: what norms and normalizations have to expect."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from whynan.lint.file import File
+from whynan.lint.meaning import through
+from whynan.lint.values import range_of
+from whynan.remedy import flow
+from whynan.remedy.form import Form
+
+OUTPUT = re.compile(r"pred|output|hidden|latent|noise|logit|embed|feat|model", re.IGNORECASE)
+
+
+def may_vanish(file: File, f: Form | None, depth: int = 0) -> bool:
+    """Whether a vector is one that can be all zeros: an argument, a difference, something masked or looked up.
+
+    What a layer gives, or random numbers, is not zero in practice, although nothing forbids it.
+    """
+    if f is None or depth > 6:
+        return False
+    f = through(file, f)
+    if f.op in RANDOM:
+        return False
+    if f.op == "sub" or _layer_keeps_zero(file, f, depth):
+        return True
+    if f.op == "name" and isinstance(f.node, ast.Name):
+        scope = file.scope(f.node)
+        given = f.node.id in flow.arguments(scope) and not flow.bindings(file, scope, f.node.id)
+        return given and OUTPUT.search(f.node.id) is None
+    if f.op in ("mul", "div", "relu", "clamp", "abs", "masked_fill", "cross", "mean", "sum") and f.args:
+        return bool(range_of(file, f).zero) or any(may_vanish(file, a, depth + 1) for a in f.args)
+    return bool(range_of(file, f).zero)
+
+
+def _layer_keeps_zero(file: File, f: Form, depth: int) -> bool:
+    """The lookup of a padding row, or layers without bias on top of something that may vanish."""
+    made = flow.meaning(file, f.node.func) if isinstance(f.node, ast.Call) and hasattr(f.node.func, "ctx") else None
+    if not isinstance(made, ast.Call):
+        return False
+    parts = made.args if flow.last_name(made.func) == "Sequential" else [made]
+    names = [flow.last_name(p.func) if isinstance(p, ast.Call) else None for p in parts]
+    if names == ["Embedding"]:
+        return any(k.arg == "padding_idx" for k in made.keywords)
+    without_bias = [isinstance(p, ast.Call) and any(_is_off(k, "bias") for k in p.keywords) for p in parts]
+    kept = all(off or name in ODD for off, name in zip(without_bias, names))
+    return kept and len(f.args) > 0 and may_vanish(file, f.args[-1], depth + 1)
+
+
+def _is_off(keyword: ast.keyword, name: str) -> bool:
+    return keyword.arg == name and isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+
+
+ODD = frozenset("ReLU GELU SiLU Tanh LeakyReLU ELU Dropout Identity Mish".split())  # layers with f(0) = 0
+RANDOM = frozenset("rand randn rand_like randn_like normal randint uniform randperm".split())

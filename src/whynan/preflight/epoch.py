@@ -1,0 +1,95 @@
+"""One pass over what the training loop is fed: column statistics, and every batch put through one step by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from whynan.preflight.data import sources
+from whynan.preflight.data.columns import KEPT
+from whynan.preflight.data.problems import OUTLIER
+from whynan.preflight.data.scan import Scan, look_through
+from whynan.preflight.tries import Tries
+
+if TYPE_CHECKING:
+    from whynan.watch.attempts import Attempt, Attempts, Outcome
+    from whynan.watch.loops import LoopRun
+    from whynan.watch.watcher import Watcher
+
+
+@dataclass
+class Epoch:
+    """`scan` and `tries` hold what was found. Looking may take `seconds`, the steps half of them."""
+
+    run: LoopRun
+    attempts: Attempts
+    watcher: Watcher
+    tries: Tries
+    seconds: float
+    scan: Scan = field(default_factory=Scan)
+    _extremes: dict[str, tuple[float, int, Any]] = field(default_factory=dict)
+
+    def look(self, step_is_sound: bool) -> Generator[Attempt, Outcome, None]:
+        """step_is_sound: the first step was finite; else there is no use in more."""
+        self.tries.deadline = time.monotonic() + self.seconds / 2
+        names = sources.names(self.run)
+        if sources.feeds(self.run.item):
+            yield from self._fed(names, step_is_sound)
+        else:
+            self.scan = self._at_hand(names)
+            if step_is_sound:
+                yield from self.tries.blind(self.attempts.iterator)
+        self.scan.handled = self.tries.finite_with - self.tries.failed_with
+
+    def _fed(self, names: dict[str, str], try_them: bool) -> Generator[Attempt, Outcome, None]:
+        deadline = time.monotonic() + self.seconds
+        for number, (item, indices) in enumerate(self._items()):
+            bad = self.scan.add(item, names, indices, deadline)
+            if number and try_them and self.tries.open:
+                yield from self.tries.item(number, item, tuple(indices or ())[:KEPT], bad)
+            elif not number and try_them:
+                self.tries.done, self.tries.finite_with = 1, set(bad)
+            self._keep_extremes(number, item)
+            if time.monotonic() > deadline:
+                self.scan.complete = False
+                break
+        if try_them:
+            yield from self._outliers()
+
+    def _keep_extremes(self, number: int, item: Any) -> None:
+        """For each tensor the batch with its largest magnitude so far."""
+        for name, columns in self.scan.tensors.items():
+            if columns.floating and columns.absmax > self._extremes.get(name, (0.0,))[0]:
+                self._extremes[name] = (columns.absmax, number, item)
+
+    def _outliers(self) -> Generator[Attempt, Outcome, None]:
+        """One step with the batch that holds an outlier: does it move the weights farther than others do?"""
+        for name, (_, number, item) in self._extremes.items():
+            worst = max((fact.worst_z or 0.0 for fact in self.scan.tensors[name].facts()), default=0.0)
+            if worst > OUTLIER and (yield from self.tries.is_harmless(number, item)):
+                self.scan.harmless.add(name)
+
+    def _items(self) -> Iterator[tuple[Any, list[int] | None]]:
+        """What the loop was given so far, and what it would be given, with the indices that a DataLoader drew."""
+        record = self.run.record
+        assert record is not None
+        for index in range(self.run.index + 1):
+            if (taped := record.taped(index)) is not None:
+                taped.held.put_back()
+                yield taped.item, taped.indices
+        for item in self.scan.from_loader(self.attempts.iterator):
+            yield item, self.watcher.drawn.latest()
+
+    def _at_hand(self, names: dict[str, str]) -> Scan:
+        """The body of the loop draws its batches: its loader, else the tables that the program has at hand."""
+        loader = sources.running_loader(self.watcher)
+        if loader is not None:
+            return look_through(
+                loader, seconds=self.seconds, names=sources.without_index(names), indices=self.watcher.drawn.latest
+            )
+        tables = sources.tables(self.run)
+        return look_through(
+            [tables] if tables else [], seconds=self.seconds, names={f"[{name!r}]": name for name in tables}
+        )
