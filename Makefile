@@ -38,6 +38,9 @@ types: setup ## mypy over src
 quality: setup ## the slow part: corpus, thresholds, bit-identity
 	$(BIN)/python -m pytest -m 'slow or corpus' $(ARGS)
 
+bench: setup ## measure what watching costs, into docs/benchmarks.md
+	$(BIN)/python -m benchmarks $(ARGS)
+
 docs: setup ## write the generated reference again (the JSON schema of a report)
 	$(BIN)/python -m whynan.case.schema > src/whynan/case/schema.json.new
 	mv src/whynan/case/schema.json.new src/whynan/case/schema.json

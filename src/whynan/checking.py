@@ -1,17 +1,15 @@
 """`whynan check SCRIPT`: the script's own set-up, its own loader, one of its own steps; then it is ended.
 
-The program runs under watch until its training loop has finished one update. That iteration is executed again with
-hooks on every layer and under the microscope, once more with the recommended initialization, and the loader is looked
-through. A second process repeats the set-up with uninitialised memory filled with NaN and says what it meets.
+The program runs under watch until its training loop has finished one update, or has failed in it. That iteration is
+executed again with hooks on every layer and under the microscope, once more with the recommended initialization, and
+once with every other batch that the loop is fed. A second process repeats the set-up with uninitialised memory filled
+with NaN and says what it meets.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import gc
-import linecache
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +19,19 @@ from whynan.case.preflight import Preflight, Problem
 from whynan.config import Config
 from whynan.session import Session
 from whynan.watch.script import Outcome as Ended
+from whynan.watch.signals import Stop
 
 if TYPE_CHECKING:
     from whynan.investigation import Target
+    from whynan.preflight.layers import LayerProbe
+    from whynan.replay.scope import Scope
     from whynan.watch.attempts import Attempt, Attempts, Outcome
     from whynan.watch.loops import LoopRun
     from whynan.watch.sentinel import Seen
+    from whynan.watch.snapshot import Snapshot
     from whynan.watch.watcher import Watcher
 
 MEMORY = "uninitialised memory"  # kind of the goal of the second process
-FOUND, NOTHING_TO_CHECK = 1, 2  # exit status
 
 
 class Checking(Session):
@@ -46,6 +47,8 @@ class Checking(Session):
         watcher.explain_with(self.examine)
         watcher.fallback = lambda seen: None
         watcher.extra = self._one_step_is_done
+        self._explains = watcher.loops.on_exception
+        watcher.loops.on_exception = self._on_exception
         if self.goal is not None and self.goal["kind"] == MEMORY:
             import torch
 
@@ -57,15 +60,29 @@ class Checking(Session):
         assert self.watcher is not None
         return Seen("loss", None, "nan", [], self.watcher.sentinel.steps, hard=False)
 
+    def _on_exception(self, run: LoopRun, error: BaseException) -> bool:
+        """The body of a loop raised. Where that came out of torch it is the first step that fails, for any error."""
+        from whynan.watch.sentinel import Seen
+
+        watcher = self.watcher
+        assert watcher is not None
+        if self._explains(run, error):
+            return True
+        if watcher.muted or run.record is None or not run.record.snapshots or not _out_of_torch(error):
+            return False
+        seen = Seen("exception", type(error).__name__, str(error), [], watcher.sentinel.steps, hard=False)
+        watcher.pending = (run, seen)
+        run.record.pending_error = error
+        return True
+
     def examine(self, run: LoopRun, attempts: Attempts) -> Generator[Attempt, Outcome, bool]:
         """Called in the user's loop after its first update, or when that fails."""
-        from whynan.preflight.check import put_together
-        from whynan.preflight.initialization import compared, rules_of
+        from whynan.preflight.initialization import compared, nonfinite_parameters
         from whynan.preflight.layers import LayerProbe
+        from whynan.preflight.recommended import rules_of
+        from whynan.preflight.together import Parts, put_together
         from whynan.replay.names import root_modules
-        from whynan.replay.scope import Scope
         from whynan.watch.attempts import Attempt
-        from whynan.watch.userfiles import is_user_file
 
         assert run.record is not None
         record = run.record
@@ -74,54 +91,68 @@ class Checking(Session):
         snapshot = record.at_or_before(record.update_start(run.index)) or record.at_or_before(run.index)
         if snapshot is None:
             return True
-        roots = root_modules(snapshot.modules)
-        models = list(roots.values())
-        optimizers = list(snapshot.optimizers)
-        names = _names(run)
-        probe, scope = LayerProbe(models), Scope(is_user_file=is_user_file, roots=lambda: roots)
+        models = list(root_modules(snapshot.modules).values())
+        probe, scope = LayerProbe(models), self._scope(snapshot)
         with self._progress() as progress:
             progress.stage("looking at one step")
-            yield Attempt(snapshot=snapshot, until=run.index, around=_around(probe, scope), stop_at_symptom=False)
+            state: list[Problem] = []
+            outcome = yield Attempt(
+                snapshot=snapshot, until=run.index, around=_around(probe, scope),
+                prepare=lambda: state.extend(nonfinite_parameters(models)),
+            )  # fmt: skip
+            failure = self._failure(outcome, scope, _name_of(snapshot, run))  # while its tensors hold what they held
             rules = rules_of(models, scope.trace)
             again = LayerProbe(models)
-            yield from self._initialised(rules, models, snapshot, run.index, again)
-            progress.stage("looking through the data", self.seconds)
-            scan = self._scan(run, names)
+            yield from _initialised(rules, models, snapshot, run.index, again)
+            progress.stage("looking through the data, and trying each batch", self.seconds)
+            epoch = self._epoch(run, attempts)
+            yield from epoch.look(failure is None)
             progress.stage("looking for uninitialised memory", self._patience(), log=False)
-            more = [*self._memory(), *self._source()]
-        layers = compared(probe.layers(), again.layers(), rules)
-        answer = put_together(self.target.name, probe, scope.trace, scan, optimizers, layers, more)
-        self.answer = _with_short_paths(answer, self.folder)
+            more = [*state, *self._memory(), *self._source(scope)]
+        parts = Parts(
+            program=self.target.name, probe=probe, trace=scope.trace, scan=epoch.scan, failure=failure,
+            optimizers=list(snapshot.optimizers), layers=compared(probe.layers(), again.layers(), rules),
+            tries=epoch.tries, more=more,
+        )  # fmt: skip
+        self.answer = _with_short_paths(put_together(parts), self.folder)
         return True
 
-    def _initialised(
-        self, rules: dict[str, str], models: list[Any], snapshot: Any, until: int, again: Any
-    ) -> Generator[Attempt, Outcome, None]:
-        from whynan.preflight.initialization import initialised_as_recommended
-        from whynan.watch.attempts import Attempt
+    # one step ----------------------------------------------------------------------------------------------------
 
-        if not rules:
-            return
-        with contextlib.ExitStack() as stack:
+    def _scope(self, snapshot: Snapshot) -> Scope:
+        from whynan.replay.names import root_modules
+        from whynan.replay.scope import Scope
+        from whynan.watch.userfiles import is_user_file
 
-            def prepare() -> None:
-                stack.enter_context(initialised_as_recommended(models, rules))
+        roots = root_modules(snapshot.modules)
+        return Scope(is_user_file=is_user_file, roots=lambda: roots)
 
-            yield Attempt(snapshot=snapshot, until=until, prepare=prepare, around=_around(again), stop_at_symptom=False)
+    def _failure(self, outcome: Outcome, scope: Scope, name_of: Any) -> Problem | None:
+        """The first step fails: with a non-finite loss or gradient, or by raising."""
+        from whynan.preflight import step
+        from whynan.preflight.births import where_of
 
-    # the data --------------------------------------------------------------------------------------------------
+        symptom = outcome.symptom
+        if symptom is not None and symptom.hard:
+            where = where_of(scope.trace, symptom.tensors, name_of)
+            return step.failed(f"the {symptom.what} becomes {symptom.value}", where)
+        if outcome.ended != "exception" or outcome.error is None:
+            return None
+        from whynan.watch.suspicion import suspect
 
-    def _scan(self, run: LoopRun, names: dict[str, str]) -> Any:
-        """The loaders of the program, the one of the training loop first; else the tensors that it has at hand."""
-        from whynan.preflight.data.scan import look_through
+        seen = suspect(outcome.error, 0)
+        where = where_of(scope.trace, seen.tensors, name_of) if seen is not None else None
+        return step.raised(outcome.error, where)
 
-        assert self.watcher is not None
-        for loader in _loaders(self.watcher):
-            return look_through(loader, seconds=self.seconds, names=names, indices=self.watcher.drawn.latest)
-        tables = _tables(run)
-        batches = [tables] if tables else [run.item]
-        own = {f"[{name!r}]": name for name in tables}
-        return look_through(batches, seconds=self.seconds, names=own or names)
+    def _epoch(self, run: LoopRun, attempts: Attempts) -> Any:
+        from whynan.preflight.epoch import Epoch
+        from whynan.preflight.tries import Tries
+
+        assert self.watcher is not None and run.record is not None
+        snapshot = run.record.at_or_before(run.index)
+        assert snapshot is not None
+        tries = Tries(snapshot, run.index, lambda: self._scope(snapshot), _name_of(snapshot, run), attempts._nexts.clear)
+        return Epoch(run, attempts, self.watcher, tries, self.seconds)
 
     # what only another process, or the source, can tell -----------------------------------------------------------
 
@@ -145,30 +176,96 @@ class Checking(Session):
                 part="initialization", kind="uninitialised-memory", severity="error", where=name,
                 message="was allocated and never filled: its values are whatever the memory held",
                 measured="NaN in a second run that fills new memory with NaN", causes=("uninitialized-memory",),
-                remedy="torch.zeros(...), or fill it: nn.init.xavier_uniform_(...)",
+                remedy="torch.zeros(...)  # or fill it: nn.init.xavier_uniform_(...)",
             )  # fmt: skip
 
-    def _source(self) -> Iterator[Problem]:
-        """What the source says: clip after step, clip before unscale, no zero_grad, and the rest of `whynan lint`."""
+    def _source(self, scope: Scope) -> Iterator[Problem]:
+        """What the source says: clip after step, clip before unscale, no zero_grad, and the rest of `whynan lint`.
+
+        A formula counts where it ran in the step and reaches the loss; elsewhere (metrics, logging) it is a note.
+        """
         from whynan.lint.engine import lint_text
 
         script = Path(self.folder, self.target.name)
         if self.target.kind != "script" or not script.is_file():
             return
-        for found in lint_text(script.read_text(encoding="utf-8", errors="replace"), self.target.name):
-            yield Problem(
-                part="source", kind=f"{found.code} {found.name}", severity="warning",
-                where=f"{found.file}:{found.line}", message=found.message, measured=(found.source or "").strip(),
-                file=found.file, line=found.line, remedy=f"whynan explain {found.code}",
-            )  # fmt: skip
+        ran = _lines_of_the_loss(scope, str(script))
+        with contextlib.suppress(SyntaxError, ValueError):
+            for found in lint_text(script.read_text(encoding="utf-8", errors="replace"), self.target.name):
+                formula = found.code < "WN6"
+                counts = not formula or any(line in ran for line in range(found.line, found.end_line + 1))
+                yield Problem(
+                    part="source", kind=f"{found.code} {found.name}", severity="warning" if counts else "note",
+                    where=f"{found.file}:{found.line}", message=found.message, measured=(found.source or "").strip(),
+                    file=found.file, line=found.line, remedy=f"# whynan explain {found.code}",
+                )  # fmt: skip
 
     # the end ---------------------------------------------------------------------------------------------------
 
     def _end(self, outcome: Ended) -> int:
-        if self.answer is None:
+        """0, or the status of a program that did not come to a step."""
+        if self.answer is not None:
+            return 0
+        if not isinstance(outcome.exception, Stop):
             outcome.print_traceback()
-            return outcome.status or NOTHING_TO_CHECK
-        return FOUND if self.answer.verdict == "problems" else 0
+        return outcome.status
+
+
+def _out_of_torch(error: BaseException) -> bool:
+    """Did a layer, a loss, a backward pass or an optimizer raise this?"""
+    if not isinstance(error, Exception) or isinstance(error, StopIteration):
+        return False
+    traceback = error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename.replace("\\", "/")
+        if any(part in file for part in ("/torch/nn/", "/torch/autograd/", "/torch/optim/", "/torch/_tensor.py")):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _lines_of_the_loss(scope: Scope, file: str) -> set[int]:
+    lines: set[int] = set()
+    for record in scope.trace.records:
+        if record.phase == "forward" and any(r.tensor is not None and r.tensor.requires_grad for r in record.outputs):
+            lines |= {site.line for site in record.stack if site.file.endswith(file) or file.endswith(site.file)}
+    return lines
+
+
+def _name_of(snapshot: Snapshot, run: LoopRun) -> Callable[[Any], str | None]:
+    """What the user calls a tensor: by its module, or by its place in the item of the loop."""
+    from whynan.preflight.data.sources import names as names_of_item
+    from whynan.replay.names import Name, Names, flatten, root_modules
+
+    names = Names(root_modules(snapshot.modules), snapshot.optimizers)
+    called = names_of_item(run)
+    for path, tensor in flatten(run.item):
+        names.add(tensor, Name("item", called.get(path, f"batch{path}")))
+
+    def name_of(tensor: Any) -> str | None:
+        known = names.of(tensor)
+        if known is None or known.kind == "item":
+            return known.name if known is not None else None
+        return f"{known.kind} {known.name}"
+
+    return name_of
+
+
+def _initialised(
+    rules: dict[str, str], models: list[Any], snapshot: Snapshot, until: int, again: LayerProbe
+) -> Generator[Attempt, Outcome, None]:
+    """The step with the recommended initialization."""
+    from whynan.preflight.recommended import initialised_as_recommended
+    from whynan.watch.attempts import Attempt
+
+    if not rules:
+        return
+    with contextlib.ExitStack() as stack:
+
+        def prepare() -> None:
+            stack.enter_context(initialised_as_recommended(models, rules))
+
+        yield Attempt(snapshot=snapshot, until=until, prepare=prepare, around=_around(again), stop_at_symptom=False)
 
 
 def _with_short_paths(answer: Preflight, folder: str) -> Preflight:
@@ -191,61 +288,3 @@ def _around(*contexts: Any) -> Any:
             yield
 
     return active
-
-
-def _names(run: LoopRun) -> dict[str, str]:
-    """Place in the batch -> the variable it is bound to: by the head of the loop, else by its body."""
-    from whynan.replay.names import flatten
-    from whynan.watch.frames import read_locals
-
-    bound = {id(value): name for name, value in read_locals(run.frame).items() if not name.startswith("_")}
-    by_body = {path: bound[id(tensor)] for path, tensor in flatten(run.item) if id(tensor) in bound}
-    return by_body | _targets(run)
-
-
-def _targets(run: LoopRun) -> dict[str, str]:
-    """`for i, (x, y) in ...` -> {"[1][0]": "x", ...}; of a DataLoader in `enumerate` the index is left out."""
-    found: dict[str, str] = {}
-    with contextlib.suppress(SyntaxError, ValueError):
-        tree = ast.parse("".join(linecache.getlines(run.site.file)))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.For) and (node.lineno, node.col_offset) == (run.site.line, run.site.column):
-                target: ast.expr = node.target
-                if isinstance(target, ast.Tuple) and len(target.elts) == 2 and "enumerate" in ast.unparse(node.iter):
-                    target = target.elts[1]
-                _places(target, "", found)
-    return found
-
-
-def _places(target: ast.expr, path: str, found: dict[str, str]) -> None:
-    if isinstance(target, ast.Name):
-        found[path] = target.id
-    elif isinstance(target, (ast.Tuple, ast.List)):
-        for i, part in enumerate(target.elts):
-            _places(part, f"{path}[{i}]", found)
-
-
-def _loaders(watcher: Watcher) -> list[Any]:
-    """DataLoaders that are alive; that of the running iterator first."""
-    from torch.utils.data import DataLoader
-
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), DataLoader)]
-    running = watcher.drawn.dataset()
-    return sorted(found, key=lambda loader: loader.dataset is not running)
-
-
-def _tables(run: LoopRun) -> dict[str, Any]:
-    """Tensors and arrays of the program that look like data: several rows, no parameter, no gradient."""
-    import torch
-
-    from whynan.watch.frames import read_locals
-
-    variables = {**run.frame.f_globals, **read_locals(run.frame)}
-    tables = {}
-    for name, value in variables.items():
-        array = type(value).__module__ == "numpy" and type(value).__name__ == "ndarray"
-        if name.startswith("_") or not (array or isinstance(value, torch.Tensor)):
-            continue
-        if not getattr(value, "requires_grad", False) and len(value.shape) >= 1 and value.shape[0] >= 8:
-            tables[name] = value
-    return tables

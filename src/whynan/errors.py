@@ -9,7 +9,7 @@ The command line catches `WhynanError` once, prints it without a traceback, and 
     ├── InternalError           1   whynan itself is at fault; the message asks to report it
     └── NonFiniteError          3   whynan.watch() and whynan.guard(): training cannot go on; it carries the report
 
-Under `whynan run` something non-finite in the user's run is an answer, not an error: it has a report, and exit status 3.
+Under `whynan run` something non-finite is an answer, not an error: it has a report, and exit status 3.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class InternalError(WhynanError):
 
 
 class NonFiniteError(WhynanError):
-    """Training went non-finite and was explained. `report` is the answer (a `Report`), `case` its folder (None: not written)."""
+    """Training went non-finite and was explained. `report` is the `Report`, `case` its folder (None: not written)."""
 
     exit_status = 3
 

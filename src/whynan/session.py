@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import random
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whynan.case.facts import Report
 from whynan.config import Config
-from whynan.investigation import Investigation
 from whynan.investigation import Target as Target
+from whynan.ongoing import Ongoing, speak_on_stderr
 from whynan.watch import importing, inert
 from whynan.watch.script import Outcome as Ended
 from whynan.watch.script import die_by_sigint, run_module, run_script
@@ -32,11 +34,14 @@ def run(target: Target, config: Config) -> int:
     return Session(target, config).run()
 
 
-class Session(Investigation):
+class Session(Ongoing):
     """One `whynan run`."""
 
     def __init__(self, target: Target, config: Config) -> None:
+        if config.watch_only:  # no copy of the process waits for days, and no copy of the program is run
+            config = replace(config, watch_only=False, fixes=False, rerun=False)
         super().__init__(target, config)
+        speak_on_stderr()
         self.sites = SiteTable()
 
     # the program -----------------------------------------------------------------------------------------------
@@ -59,6 +64,7 @@ class Session(Investigation):
     def _torch_is_there(self) -> None:
         from whynan.watch.watcher import Watcher
 
+        self.before_watching()
         watcher = Watcher(self.sites, is_user_file, share=self.config.snapshot_share, memory_mb=self.config.memory_mb)
         self.attach(watcher)
         self._switch_to(watcher)
@@ -103,15 +109,29 @@ class Session(Investigation):
             ):
                 self._last_look(outcome)
         status = 3 if self.report is not None else outcome.status
-        report = self.report or Report(verdict="healthy", run=self.run_facts())
+        report = self.concluded(self.report or Report(verdict="healthy", run=self.run_facts(), history=self._history()))
         if self.config.json:
             from whynan.case import serial, strict_json
 
             text = strict_json.dumps(serial.to_dict(report), indent=1)
             (Path(self.folder) / self.config.json).write_text(text, encoding="utf-8")
+        if self.report is None and self.config.format == "sarif":
+            from whynan import report as reports
+
+            with contextlib.chdir(self.folder):
+                reports.annotate(report, "sarif")
         if isinstance(outcome.exception, KeyboardInterrupt):
             die_by_sigint()
         return status
+
+    def _history(self) -> dict[str, list[Any]]:
+        """For `whynan diff` of runs that stayed healthy."""
+        if self.watcher is None or not self.config.json:
+            return {}
+        from whynan.replay.capture import history
+
+        series: dict[str, list[Any]] = history(self.watcher)["series"]
+        return series
 
     def _last_look(self, outcome: Ended) -> None:
         """The program is over. Did it die of non-finite values outside of any loop, or only evaluate and yield them?"""

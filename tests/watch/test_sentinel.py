@@ -1,14 +1,16 @@
 """What the sentinel alarms on, and what it must leave alone."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from whynan.watch.budget import WARM_UP
 from whynan.watch.hooks import Hooks
 from whynan.watch.loops import LoopRuntime
-from whynan.watch.sentinel import SKIPPED_IN_A_ROW, Pace, Seen, Sentinel
+from whynan.watch.sentinel import SKIPPED_IN_A_ROW, URGENT, Seen, Sentinel
 from whynan.watch.source import SiteTable
 
 
@@ -125,19 +127,39 @@ def test_sparse_gradients(watched: Watched) -> None:
     assert watched.what == []
 
 
-def test_the_look_after_a_step_is_paced() -> None:
-    pace = Pace()
-    for i in range(50):
-        if pace.due():
-            pace.looked(0.001)
-        pace.stepped(i * 0.01)  # a look costs a tenth of a step
-    assert pace.every == Pace.RAREST
-    slow = Pace()
-    for i in range(50):
-        if slow.due():
-            slow.looked(0.001)
-        slow.stepped(i * 1.0)
-    assert slow.every == 1
+def test_a_checkpoint_is_looked_at_before_it_is_written(watched: Watched, tmp_path: Path) -> None:
+    model, optimizer = model_and_optimizer()
+    for _ in range(2 * WARM_UP):
+        model(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+    plan = watched.sentinel._plans[id(optimizer)]
+    plan.gradients.left = plan.after.left = 1000  # steps that nobody looks at
+    model.weight.grad = torch.full_like(model.weight, math.nan)
+    optimizer.step()
+    assert watched.what == [] and watched.sentinel.unseen is not None
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    assert watched.what == ["parameter"] and watched.seen[0].step == watched.sentinel.steps - 1
+
+
+def test_a_jump_of_the_loss_makes_the_next_steps_all_looked_at(watched: Watched) -> None:
+    model, optimizer = model_and_optimizer()
+    sentinel = watched.sentinel
+
+    def step(size: float) -> None:
+        optimizer.zero_grad()
+        (model(torch.ones(1, 3)).sum() * 0 + size).backward()
+        optimizer.step()
+
+    for _ in range(6 * URGENT):
+        step(1.0)
+    plan = sentinel._plans[id(optimizer)]
+    plan.gradients.every = plan.gradients.left = 1000
+    looked = len(sentinel.history.grad_norms)
+    step(1.0)
+    assert len(sentinel.history.grad_norms) == looked
+    for _ in range(URGENT):
+        step(100.0)
+    assert len(sentinel.history.grad_norms) == looked + URGENT
 
 
 def test_hooks_leave_nothing_behind() -> None:

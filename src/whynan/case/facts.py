@@ -285,7 +285,7 @@ class Report:
     schema: str = SCHEMA
 
     def _repr_html_(self) -> str:
-        """What a notebook shows. The one place where data looks for the room that draws it: notebooks ask the object."""
+        """What a notebook shows: it asks the object, so this is the one place where data look for their room."""
         from importlib import import_module
 
         html: str = import_module("whynan.report.notebook").notebook(self)

@@ -1,4 +1,4 @@
-"""Print the page of a cause: what happens, how it shows, the experiment that tells, the remedies."""
+"""Print the page of a cause (what happens, how it shows, the experiment that tells, the remedies) or of a lint rule."""
 
 from __future__ import annotations
 
@@ -9,24 +9,39 @@ from types import ModuleType
 from ..errors import UsageError, WhynanError
 
 NAME = "explain"
-HELP = "print the page of a cause"
+HELP = "print the page of a cause or of a lint rule"
 
 _CATALOGUE = "whynan.diagnose.catalogue"
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     """The name of a cause, as reports give it."""
-    parser.add_argument("cause", metavar="CAUSE", help="as reports name it, for example log-of-zero")
+    parser.add_argument("cause", metavar="CAUSE", help="as reports name it, log-of-zero, or a rule, WN102")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the page on stdout. UsageError for a name that is no cause."""
+    from ..lint.rule import find
+
+    rule = find(options.cause)
+    if rule is not None and (rule.code == options.cause.upper() or not _is_cause(rule.name)):
+        print(rule.page.rstrip("\n"))
+        return 0
     try:
         page: str = _catalogue().page(options.cause)
     except KeyError as error:  # its message is the menu of causes
         raise UsageError(str(error.args[0])) from None
     print(page.rstrip("\n"))
     return 0
+
+
+def _is_cause(name: str) -> bool:
+    """Whether a name is also that of a cause, whose page is then meant."""
+    try:
+        _catalogue().page(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _catalogue() -> ModuleType:

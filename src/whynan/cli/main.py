@@ -9,9 +9,9 @@ from types import ModuleType
 
 from .. import __version__
 from ..errors import WhynanError
-from . import demo, doctor, explain, run, show
+from . import cases, check, demo, diff, doctor, explain, fuzz, lint, replay, run, show, shrink
 
-COMMANDS: tuple[ModuleType, ...] = (run, show, explain, demo, doctor)
+COMMANDS: tuple[ModuleType, ...] = (run, check, lint, fuzz, show, cases, replay, shrink, diff, explain, demo, doctor)
 
 _DESCRIPTION = """\
 Where was the first NaN or Inf of a PyTorch run born, why, and which change cures it.
@@ -54,7 +54,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    given, rest = run.split(given) if given[:1] == [run.NAME] else (given, [])
+    program = next((command for command in (run, check) if given[:1] == [command.NAME]), None)
+    given, rest = program.split(given) if program is not None else (given, [])
     try:
         options = make_parser().parse_args(given)
         options.rest = rest

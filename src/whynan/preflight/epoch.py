@@ -78,18 +78,26 @@ class Epoch:
         for index in range(self.run.index + 1):
             if (taped := record.taped(index)) is not None:
                 taped.held.put_back()
-                yield taped.item, taped.indices
+                yield taped.item, _numbers(taped.indices)
         for item in self.scan.from_loader(self.attempts.iterator):
-            yield item, self.watcher.drawn.latest()
+            yield item, self._drawn()
+
+    def _drawn(self) -> list[int] | None:
+        return _numbers(self.watcher.drawn.latest())
 
     def _at_hand(self, names: dict[str, str]) -> Scan:
         """The body of the loop draws its batches: its loader, else the tables that the program has at hand."""
         loader = sources.running_loader(self.watcher)
         if loader is not None:
             return look_through(
-                loader, seconds=self.seconds, names=sources.without_index(names), indices=self.watcher.drawn.latest
+                loader, seconds=self.seconds, names=sources.without_index(names), indices=self._drawn
             )
         tables = sources.tables(self.run)
         return look_through(
             [tables] if tables else [], seconds=self.seconds, names={f"[{name!r}]": name for name in tables}
         )
+
+
+def _numbers(indices: list[Any] | None) -> list[int] | None:
+    """Indices of a data set; one that is iterated, or has keys, has none."""
+    return indices if indices is not None and all(isinstance(i, int) for i in indices) else None

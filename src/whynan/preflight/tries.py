@@ -48,7 +48,7 @@ class Tries:
     snapshot: Snapshot
     until: int  # the iteration whose item is exchanged
     scope: Callable[[], Scope]
-    name_of: Callable[[torch.Tensor], str | None]
+    name_of: Callable[[torch.Tensor], str | None]  # of the first step; tensors of another item have no name
     fresh: Callable[[], None]  # forget what `next()` gave in the body, so that it draws
     deadline: float = math.inf
     done: int = 0

@@ -26,7 +26,7 @@ from whynan.replay.histograms import histograms_of_one
 from whynan.replay.names import Name, Names, flatten, root_modules
 from whynan.replay.scope import Scope
 from whynan.replay.story import path_from
-from whynan.replay.symptom import first_suspect, narrow, same_symptom
+from whynan.replay.symptom import first_suspect, is_late, narrow, same_symptom
 from whynan.replay.trace import Trace
 from whynan.tensors.look import look
 from whynan.tensors.many import is_finite, local_values
@@ -122,28 +122,35 @@ def locate(run: LoopRun, seen: Seen, watcher: Watcher) -> Generator[Attempt, Out
     if snapshot is None:
         return found
     found.snapshot = snapshot
-    if run.index - start > NARROW:
-        start = yield from narrow(run, seen, watcher, snapshot)
-    microscope = yield from _look(run, seen, watcher, found, snapshot, start)
+    step = seen.step
+    if run.index - start > NARROW or (is_late(seen, watcher) and _many_steps(run, start, step)):
+        start, step = yield from narrow(run, seen, watcher, snapshot)
+    microscope = yield from _look(run, seen, watcher, found, snapshot, start, step)
     if microscope is None:
         return found
     begun = found.iteration - run.first
     if begun < start:  # it began before the microscope was put on
-        again = yield from _look(run, found.seen, watcher, found, snapshot, begun)
+        again = yield from _look(run, found.seen, watcher, found, snapshot, begun, found.seen.step)
         microscope = again or microscope
     tensors = _suspects(found, run)
     _trace_back(found, microscope, tensors, run)
     earlier = _earlier_snapshot(found, run) if found.birth is None else None
     if earlier is not None:
         found.snapshot = earlier
-        microscope = yield from _look(run, seen, watcher, found, earlier, earlier.index)
+        microscope = yield from _look(run, seen, watcher, found, earlier, earlier.index, seen.step)
         if microscope is not None:
             _trace_back(found, microscope, _suspects(found, run), run)
     return found
 
 
+def _many_steps(run: LoopRun, start: int, step: int) -> bool:
+    """Whether optimizer step `step` is one of many since the beginning of iteration `start`."""
+    first = run.record.taped(start) if run.record is not None else None
+    return first is not None and step - first.steps > MANY_STEPS
+
+
 def _look(
-    run: LoopRun, seen: Seen, watcher: Watcher, found: Located, snapshot: Snapshot, start: int
+    run: LoopRun, seen: Seen, watcher: Watcher, found: Located, snapshot: Snapshot, start: int, step: int
 ) -> Generator[Attempt, Outcome, Microscope | None]:
     """Execute again from `snapshot`, with the microscope from iteration `start`; None if the symptom stayed away."""
     roots = root_modules(snapshot.modules)
@@ -151,9 +158,8 @@ def _look(
     before = [loss for count, _, loss in watcher.sentinel.history.loss if count > snapshot.backwards]
     last = found.iteration - run.first
     assert run.record is not None
-    first = run.record.taped(start)
     # an iteration that takes many steps (a whole epoch, a `fit()` of a library) is only looked at towards its end
-    from_step = 0 if first is None or seen.step - first.steps <= MANY_STEPS else seen.step - 1
+    from_step = step - 1 if _many_steps(run, start, step) else 0
 
     def around(index: int) -> contextlib.AbstractContextManager[Any]:
         return microscope.over(run, index, from_step) if index >= start else contextlib.nullcontext()

@@ -33,13 +33,20 @@ def first_suspect(run: LoopRun, seen: Seen, watcher: Watcher) -> int:
     return max(0, min([first, *iterations]))
 
 
-def narrow(run: LoopRun, seen: Seen, watcher: Watcher, snapshot: Snapshot) -> Generator[Attempt, Outcome, int]:
-    """Execute again without the microscope, looking at everything: where its iterations should begin."""
+def is_late(seen: Seen, watcher: Watcher) -> bool:
+    """Whether what was seen may be some steps old."""
+    return seen.what in ("parameter", "state", "buffer") or watcher.sentinel.unseen is not None
+
+
+def narrow(
+    run: LoopRun, seen: Seen, watcher: Watcher, snapshot: Snapshot
+) -> Generator[Attempt, Outcome, tuple[int, int]]:
+    """Execute again without the microscope, looking at everything: the iteration to begin with, and the step."""
     assert run.record is not None
     index = run.index
     outcome = yield Attempt(snapshot=snapshot, until=index)
-    found = same_symptom(seen, outcome, run, watcher) is not None
-    return run.record.update_start(run.index if found else index)
+    found = same_symptom(seen, outcome, run, watcher)
+    return run.record.update_start(run.index if found is not None else index), (found or seen).step
 
 
 def same_symptom(seen: Seen, outcome: Outcome, run: LoopRun, watcher: Watcher) -> Seen | None:

@@ -16,9 +16,13 @@ def notebook(report: Report) -> str:
         return "<p>whynan: nothing non-finite was found.</p>"
     from .page import page
 
-    title = html.escape(words.headline(report), quote=True)
+    return frame(page(report), f"whynan: {words.headline(report)}")
+
+
+def frame(page: str, title: str) -> str:
+    """A page in a frame of a notebook."""
     return (
-        f'<iframe title="whynan: {title}" sandbox="allow-scripts allow-popups" '
+        f'<iframe title="{html.escape(title, quote=True)}" sandbox="allow-scripts allow-popups" '
         f'style="width:100%;height:{HEIGHT}px;border:1px solid #8884;border-radius:6px" '
-        f'srcdoc="{html.escape(page(report), quote=True)}"></iframe>'
+        f'srcdoc="{html.escape(page, quote=True)}"></iframe>'
     )

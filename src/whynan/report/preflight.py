@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
@@ -55,6 +56,23 @@ def render(answer: Preflight, console: Console) -> None:
         print_tight(console, Text(f"Note: {visible(note)}", "dim"))
 
 
+def text(answer: Preflight, width: int = 100) -> str:
+    """What `print(answer)` shows: the same without colours."""
+    stream = StringIO()
+    render(answer, Console(file=stream, width=width, color_system=None, highlight=False, emoji=False))
+    return stream.getvalue().rstrip("\n")
+
+
+def next_command(answer: Preflight, program: str) -> str | None:
+    """What to type next: an explanation where a step fails, the page of the first rule."""
+    for problem in answer.problems:
+        if problem.part == "step" and problem.severity == "error":
+            return f"whynan run {program}"
+        if problem.part == "source" and problem.severity != "note":
+            return f"whynan explain {problem.kind.split()[0]}"
+    return None
+
+
 def counted(answer: Preflight) -> str:
     """What was found in a few words: 2 errors, 1 note."""
     counts = {s: sum(p.severity == s for p in answer.problems) for s in _COLOURS}
@@ -63,7 +81,8 @@ def counted(answer: Preflight) -> str:
 
 def looked_at(answer: Preflight) -> str:
     """How much was looked at."""
-    return f"{answer.samples:,} samples in {answer.batches:,} batches, {len(answer.layers)} layers, one step"
+    steps = f"{answer.tried:,} batches tried" if answer.tried > 1 else "one step"
+    return f"{answer.samples:,} samples in {answer.batches:,} batches, {len(answer.layers)} layers, {steps}"
 
 
 def _headline(answer: Preflight) -> Text:

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..case.preflight import Preflight
 from . import preflight, words
+from .notebook import frame
 from .page import assets
 
 
@@ -29,3 +30,8 @@ def page(answer: Preflight) -> str:
         tables=list(preflight.tables(answer)),
         preflight=preflight,
     )
+
+
+def notebook(answer: Preflight) -> str:
+    """The page in a frame of its own, for `_repr_html_`."""
+    return frame(page(answer), f"whynan check: {preflight.counted(answer)}")

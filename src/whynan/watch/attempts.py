@@ -2,8 +2,12 @@
 
 An investigation (`Investigator`) is a generator: it yields an `Attempt` (from which snapshot, up to which iteration,
 with what active), receives its `Outcome`, and may ask for another. Between two attempts the user's body runs, because
-the loop's generator yields the items of the attempt. The investigation returns True to end the program and False
-when it found nothing wrong: then the state after the original iteration is put back and the loop goes on.
+the loop's generator yields the items of the attempt. The investigation returns True to end the program, False when it
+found nothing wrong (the state after the original iteration is put back and the loop goes on), or `Continue`: go on for
+good from an earlier snapshot, with something changed (see `goingon`).
+
+In a loop whose source was rewritten, a symptom unwinds the body at once. Elsewhere (`run.library`) nothing may pass
+through the user's body: the updates of the rest of the iteration are held back and the body ends by itself.
 """
 
 from __future__ import annotations
@@ -11,11 +15,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from whynan.watch.goingon import Continue, GoingOn
 from whynan.watch.quarantine import quarantine
 from whynan.watch.randomness import RandomState
-from whynan.watch.signals import Stop
 from whynan.watch.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ class Attempt:
     prepare: Callable[[], Any] | None = None  # called once, after the restoration
     replace_item: Callable[[int, Any], Any] | None = None  # another item for iteration `index`
     stop_at_symptom: bool = True
+    risky: bool = False  # may raise inside of the user's body, which only a rewritten loop survives
 
 
 @dataclass
@@ -49,7 +54,7 @@ class Outcome:
     losses: list[float] = field(default_factory=list)
 
 
-Investigator = Callable[["LoopRun", "Attempts"], Generator[Attempt, Outcome, bool]]
+Investigator = Callable[["LoopRun", "Attempts"], Generator[Attempt, Outcome, "bool | Continue"]]
 
 
 class Attempts:
@@ -68,7 +73,8 @@ class Attempts:
         self.outcome = Outcome()
         self.attempt: Attempt | None = None
         self.index = run.index
-        self._live_index = run.index
+        self._live_index = self.alarm_at = run.index
+        self._closing: Snapshot | None = None  # all is said: only the way to the last healthy state is left
         self._context: contextlib.AbstractContextManager[Any] | None = None
         self._quiet: contextlib.AbstractContextManager[Any] | None = None
         self._nexts: list[Any] = []
@@ -93,7 +99,9 @@ class Attempts:
             self.outcome.symptom = symptom
         if self.attempt is not None and self.attempt.stop_at_symptom:
             self.outcome.ended = "symptom"
-            return True
+            if not self.run.library:
+                return True
+            self._leave_iteration()  # what follows in the body is not looked at
         return False
 
     def advance(self) -> bool:
@@ -126,17 +134,29 @@ class Attempts:
             self.run.attempts = None
             with contextlib.suppress(Exception):
                 self.plan.close()
+            if self.run.library:  # the program goes on after its loop, from where it was
+                self.after.restore()
 
     # -----------------------------------------------------------------------------------------------------------
 
     def _propose(self, outcome: Outcome | None) -> bool:
+        if self._closing is not None:
+            if outcome is None or outcome.ended != "done":
+                self._closing.restore()
+            self._end()
         try:
             attempt = self.plan.send(outcome)  # type: ignore[arg-type]
+            while attempt.risky and self.run.library:
+                attempt = self.plan.send(Outcome("exception", error=RuntimeError("not tried in this loop")))
         except StopIteration as finished:
-            self.run.attempts = None
+            if finished.value is not True:
+                self.run.attempts = None
+            if isinstance(finished.value, Continue):
+                self.run.index = self._live_index
+                self.run.goingon = GoingOn(self.run, finished.value, self.observer)
+                return self.run.goingon.start()
             if finished.value:
-                self._leave_intact()
-                raise Stop from None
+                return self._leave_intact()
             self._go_on()
             return False
         self._begin(attempt)
@@ -173,17 +193,22 @@ class Attempts:
         self.index = self.run.index = index
         taped.held.put_back()
         item = taped.item
+        if self.run.goingon is not None:
+            item = self.run.goingon.changed(index, item)
         if self.attempt is not None and self.attempt.replace_item is not None:
             item = self.attempt.replace_item(index, item)
         self.run.item = item
         self._nexts = list(taped.nexts)
+        self.run.seek(index)
         return True
 
     def _enter_iteration(self) -> None:
         assert self.attempt is not None
+        self._context = stack = contextlib.ExitStack()
+        if self.run.goingon is not None:
+            stack.enter_context(self.run.goingon.around(self.index))
         if self.attempt.around is not None:
-            self._context = self.attempt.around(self.index)
-            self._context.__enter__()
+            stack.enter_context(self.attempt.around(self.index))
 
     def _leave_iteration(self) -> None:
         if self._context is not None:
@@ -199,10 +224,22 @@ class Attempts:
         self.observer.attempt_ends(self.outcome)
         return self.outcome
 
-    def _leave_intact(self) -> None:
-        """What the program still does on its way out (`finally: save(model)`) sees the last healthy state."""
-        snapshot = self.record.at_or_before(self.run.index) or self.after
-        snapshot.restore()
+    def _leave_intact(self) -> bool:
+        """What the program still does on its way out (`finally: save(model)`) sees the last healthy state.
+
+        That is the one before the alarm: where the snapshot is older, the iterations since then are executed once more.
+        """
+        snapshot = self.record.at_or_before(self.alarm_at)
+        if snapshot is not None and snapshot.index < self.alarm_at:
+            self._closing = snapshot
+            self._begin(Attempt(snapshot=snapshot, until=self.alarm_at - 1))
+            return True
+        (snapshot or self.after).restore()
+        self._end()
+
+    def _end(self) -> NoReturn:
+        self.run.attempts = None
+        raise self.observer.ending() from None
 
     def _go_on(self) -> None:
         self.after.restore()

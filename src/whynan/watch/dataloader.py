@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch.utils.data import dataloader
@@ -38,10 +39,13 @@ class DrawnIndices:
         base._next_index = next_index  # type: ignore[method-assign]
         return lambda: setattr(base, "_next_index", original)
 
+    def dataset(self) -> Any:
+        """The data set that the latest batch came from; None where no DataLoader yielded one."""
+        return getattr(self._last(), "_dataset", None) if self._last is not None else None
+
     def latest(self) -> list[int] | None:
         """Dataset indices of the batch that was yielded last, if a map-style DataLoader yielded it."""
-        iterator = self._last() if self._last is not None else None
-        if iterator is None:
+        if self._last is None or (iterator := self._last()) is None:
             return None
         count, kept = self._drawn.get(iterator) or (0, deque())
         ahead = count - getattr(iterator, "_num_yielded", 0)  # batches that workers were asked for in advance
@@ -49,3 +53,20 @@ class DrawnIndices:
             return None
         indices = kept[-1 - ahead]
         return list(indices) if isinstance(indices, (list, tuple)) else [indices] if isinstance(indices, int) else None
+
+
+@contextlib.contextmanager
+def replaced_iterators(replace: Callable[[Any], Any]) -> Iterator[None]:
+    """Inside, a loop over a DataLoader draws from `replace(iterator)`."""
+    kind = dataloader.DataLoader
+    original = kind.__iter__
+
+    @functools.wraps(original)
+    def iterate(self: Any) -> Any:
+        return replace(original(self))
+
+    kind.__iter__ = iterate  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        kind.__iter__ = original  # type: ignore[method-assign]

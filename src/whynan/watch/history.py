@@ -21,6 +21,14 @@ class History:
         self.param_norms: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
         self.lr: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
 
+    def rewind(self, backwards: int, steps: int) -> None:
+        """Forget what came after so many backward calls and optimizer steps: it was undone."""
+        while self.loss and self.loss[-1][0] > backwards:
+            self.loss.pop()
+        for series in (self.grad_norms, self.param_norms, self.lr):
+            while series and series[-1][0] >= steps:
+                series.pop()
+
     def series(self, last: int = 200) -> dict[str, list[Any]]:
         """Plain lists for the report: `step`, `loss`, `grad_norm`, `param_norm`, `lr`, over the last `last` entries."""
         grads = list(self.grad_norms)[-last:]

@@ -1,9 +1,9 @@
 """The only file that registers anything in torch.
 
 Global optimizer hooks, a wrapper around `torch.autograd.backward` (which `Tensor.backward` calls), around the
-constructor of optimizers and around `GradScaler.scale` and `.step`. Nothing stays registered on modules or parameters:
-forward hooks cost a call per module, gradient hooks disturb `torch.autograd.grad`. The two global forward hooks that
-watch programs which only evaluate are taken out by the first backward.
+constructor of optimizers, around `GradScaler.scale` and `.step`, and around `torch.save`. Nothing stays registered on
+modules or parameters: forward hooks cost a call per module, gradient hooks disturb `torch.autograd.grad`. The two
+global forward hooks that watch programs which only evaluate are taken out by the first backward.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from whynan.watch.evaluation import Evaluation
 from whynan.watch.loops import LoopRuntime
 from whynan.watch.sentinel import Sentinel
 
+_is_compiling = torch.compiler.is_compiling
 _fork_handlers: list[Callable[[], None]] = []
 
 
@@ -39,14 +40,16 @@ class Hooks:
             module_hooks.register_module_forward_hook(self.evaluation.leave, always_call=False),
         ]
         self.on_backward: Callable[[], None] | None = None
+        self.compiles = False  # the program asked for torch.compile
         self._undo: list[Callable[[], None]] = []
         pre = register_optimizer_step_pre_hook(self._before_step)
         post = register_optimizer_step_post_hook(self._after_step)
         self._undo += [pre.remove, post.remove]
-        self._wrap(torch.autograd, "backward", self._backward)
+        self._wrap_backward()
         self._wrap(torch.optim.Optimizer, "__init__", self._new_optimizer)
         self._wrap(torch, "compile", self._compile)
         self._wrap(torch.nn.Module, "compile", self._compile)
+        self._wrap(torch, "save", self._save)
         self._wrap(torch.amp.GradScaler, "scale", self._scale)
         self._wrap(torch.amp.GradScaler, "_maybe_opt_step", self._maybe_opt_step)
         if not _fork_handlers:
@@ -86,36 +89,52 @@ class Hooks:
     # -----------------------------------------------------------------------------------------------------------
 
     def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.active and not torch.compiler.is_compiling():
+        if self.active and not _is_compiling():
             self.sentinel.before_step(optimizer, args, kwargs)
 
     def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.active and not torch.compiler.is_compiling():
+        if self.active and not _is_compiling():
             if self._forward:
                 self._training_begins()
-            self.loops.stepped(sys._getframe(1))
+            if not self.loops.stepped_again():
+                self.loops.stepped(sys._getframe(1))
             self.sentinel.after_step(optimizer)
 
-    def _backward(self, original: Callable[..., Any], tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if self._forward:
-            self._training_begins()
-        if self.on_backward is not None:
-            self.on_backward()
-        if tensors is not None:
-            if self._by_hand or not self.loops.optimizers_exist:  # every backward counts as a step
-                self._by_hand = self.loops.optimizers_exist = True
-                self.loops.stepped(sys._getframe(2))
-            tensors = [tensors] if isinstance(tensors, torch.Tensor) else list(tensors)
-            self.sentinel.backward(tensors)
+    def _wrap_backward(self) -> None:
+        """`_wrap`, in one function: it runs in every step."""
+        original, sentinel, loops = torch.autograd.backward, self.sentinel, self.loops
+
+        @functools.wraps(original)
+        def backward(tensors: Any = None, *args: Any, **kwargs: Any) -> Any:
+            if not self.active or _is_compiling() or tensors is None:
+                return original(*args, **kwargs) if tensors is None else original(tensors, *args, **kwargs)
+            if self._forward:
+                self._training_begins()
+            if self.on_backward is not None:
+                self.on_backward()
+            if self._by_hand or not loops.optimizers_exist:  # every backward counts as a step
+                self._by_hand = loops.optimizers_exist = True
+                loops.stepped(sys._getframe(1))
+            tensors = (tensors,) if isinstance(tensors, torch.Tensor) else tuple(tensors)
+            sentinel.backward(tensors)
             return original(tensors, *args, **kwargs)
-        return original(*args, **kwargs)
+
+        torch.autograd.backward = backward
+        self._undo.append(lambda: setattr(torch.autograd, "backward", original))
 
     def _new_optimizer(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.loops.optimizers_exist, self._by_hand = True, False
         return original(*args, **kwargs)
 
     def _compile(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.compiles = True
         self._training_begins()  # dynamo warns of global module hooks
+        return original(*args, **kwargs)
+
+    def _save(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A checkpoint is looked at before it is written, however rarely steps are."""
+        if self.sentinel.probe is None and (seen := self.sentinel.last_look()) is not None:
+            self.sentinel.alarm(seen)
         return original(*args, **kwargs)
 
     def _scale(self, original: Callable[..., Any], scaler: Any, outputs: Any) -> Any:

@@ -25,10 +25,11 @@ LONGEST = 256  # entries of one container; longer ones are data sets rather than
 class HeldItem:
     """Containers, and on request tensors, of one item. `put_back` makes it again what it was."""
 
-    __slots__ = ("containers", "_undo", "_tensors", "_copies", "_shared")
+    __slots__ = ("containers", "nbytes", "_undo", "_tensors", "_copies", "_shared")
 
     def __init__(self, item: Any, copy: bool = False, shared: Set[int] = frozenset()) -> None:
         self.containers: set[int] = set()  # identities
+        self.nbytes = 0  # of its tensors
         self._shared = shared
         self._undo: list[tuple[Any, ...]] = []
         self._tensors: list[tuple[Tensor, int]] = []
@@ -40,7 +41,10 @@ class HeldItem:
     @property
     def written(self) -> bool:
         """Whether somebody wrote to a tensor of the item since."""
-        return any(t._version != version for t, version in self._tensors)
+        for tensor, version in self._tensors:
+            if tensor._version != version:
+                return True
+        return False
 
     def put_back(self) -> None:
         put_back(self._undo)
@@ -56,6 +60,7 @@ class HeldItem:
             if isinstance(obj, Tensor):
                 if obj.layout is torch.strided and not obj.is_inference():
                     self._tensors.append((obj, obj._version))
+                    self.nbytes += obj.nbytes
                 continue
             if id(obj) in seen or isinstance(obj, (str, bytes, int, float, type(None))):
                 continue
@@ -75,6 +80,15 @@ class HeldItem:
         if len(saved) <= LONGEST:
             self._undo.append((kind, obj, saved))
             stack.extend(saved.values() if isinstance(saved, dict) else saved)
+
+
+NOTHING = HeldItem(())
+_IMMUTABLE = frozenset({int, float, str, bytes, bool, type(None)})
+
+
+def hold(item: Any, copy: bool = False, shared: Set[int] = frozenset()) -> HeldItem:
+    """`HeldItem(...)`; the same one for all items in which nothing can change (counters, those of `while`)."""
+    return NOTHING if type(item) in _IMMUTABLE or (type(item) is tuple and not item) else HeldItem(item, copy, shared)
 
 
 def _plain(obj: Any) -> bool:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from whynan.watch import inert
 from whynan.watch.attempts import Attempts, Investigator
+from whynan.watch.consumer import Consumer
+from whynan.watch.goingon import GoingOn
 from whynan.watch.recorder import Recorder
 from whynan.watch.signals import Rewind
 from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_while
@@ -25,6 +27,8 @@ from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_wh
 if TYPE_CHECKING:
     from whynan.watch.source import LoopSite, SiteTable
 
+_EMPTY: tuple[Iterable[Any], ...] = ((), [], range(0), range(1 << 99), {}, {}.items())
+_INERT = frozenset({itertools.repeat, *(type(iter(container)) for container in _EMPTY)})
 BARREN_ENTRIES = 20  # a loop entered this often without an optimizer step inside is left alone
 
 
@@ -32,7 +36,7 @@ class LoopRun:
     """One execution of one loop statement."""
 
     __slots__ = ("site", "number", "frame", "index", "watched", "engaged", "done", "item", "record", "attempts",
-                 "fetching", "first")  # fmt: skip
+                 "fetching", "first", "goingon", "consumer", "inert")  # fmt: skip
 
     def __init__(self, site: LoopSite, number: int, frame: FrameType, first: int) -> None:
         self.site = site
@@ -44,9 +48,21 @@ class LoopRun:
         self.engaged = False  # took an optimizer step: a training loop
         self.done = False  # the condition of a while loop was false
         self.fetching = True  # between the body and the next item
+        self.inert = False  # no code runs and no random number is drawn to get the next item
         self.item: Any = None
         self.record: Recorder | None = None
         self.attempts: Attempts | None = None
+        self.goingon: GoingOn | None = None  # an earlier failure was survived, with something changed
+        self.consumer: Consumer | None = None  # the source is not rewritten: `watch(loader)` feeds the loop
+
+    @property
+    def library(self) -> bool:
+        """Nothing of ours may be raised through the body of this loop."""
+        return self.consumer is not None
+
+    def seek(self, index: int) -> None:
+        if self.consumer is not None:
+            self.consumer.seek(index)
 
     @property
     def iteration(self) -> int:
@@ -69,11 +85,14 @@ class LoopRuntime:
         self.observer: Any = None  # told when an attempt begins and ends
         self.on_yield: Callable[[LoopRun], None] = lambda run: None
         self.on_end: Callable[[LoopRun], None] = lambda run: None
+        self.on_dropped: Callable[[LoopRun], None] = lambda run: None  # nobody wants the items of this loop any more
         self._thread = threading.get_ident()
         self._active: dict[int, list[LoopRun]] = {}
         self._barren: dict[int, int] = {}
         self._total: dict[int, int] = {}
         self._training: set[int] = set()
+        self._latest: LoopRun | None = None  # whose body was entered last
+        self._stepped: LoopRun | None = None  # in whose body the latest optimizer step was
 
     # what the rewritten code calls -----------------------------------------------------------------------------
 
@@ -152,6 +171,10 @@ class LoopRuntime:
                 break
         return next(*args)
 
+    def feed(self, iterator: Iterator[Any], site: int, frame: FrameType, consumer: Consumer) -> Iterator[Any]:
+        """The items of a loop of `frame` whose source was not rewritten."""
+        return self._drive(iterator, site, frame, consumer)
+
     # finding loops ---------------------------------------------------------------------------------------------
 
     def enclosing(self, frame: FrameType | None) -> Iterator[LoopRun]:
@@ -162,11 +185,34 @@ class LoopRuntime:
                 yield from reversed(runs)
             frame = frame.f_back
 
+    def running(self) -> list[LoopRun]:
+        return [run for runs in self._active.values() for run in runs]
+
+    def left_behind(self, frame: FrameType | None) -> list[LoopRun]:
+        """Fed loops that nobody closed, but whose frame is not on the call stack of `frame` any more."""
+        stack = set()
+        while frame is not None:
+            stack.add(id(frame))
+            frame = frame.f_back
+        return [run for key, runs in self._active.items() if key not in stack for run in runs if run.library]
+
+    def stepped_again(self) -> bool:
+        """The short form of `stepped`: no other body was entered since that of the loop that took the step before."""
+        run = self._latest
+        if run is None or run is not self._stepped or run.attempts is not None or run.record is None:
+            return False
+        run.record.stepped(run.index)
+        return True
+
     def stepped(self, frame: FrameType | None) -> None:
         """An optimizer step was completed under `frame`: the innermost loop around it is a training loop."""
-        run = next(self.enclosing(frame), None)
-        if run is None or run.attempts is not None:
+        runs = None
+        while frame is not None and runs is None:
+            runs = self._active.get(id(frame))
+            frame = frame.f_back
+        if not runs or (run := runs[-1]).attempts is not None:
             return
+        self._stepped = run
         if not run.engaged:
             run.engaged = True
             self._training.add(run.number)
@@ -192,8 +238,11 @@ class LoopRuntime:
 
     # the generator ---------------------------------------------------------------------------------------------
 
-    def _drive(self, iterator: Iterator[Any], site: int, frame: FrameType) -> Iterator[Any]:
+    def _drive(
+        self, iterator: Iterator[Any], site: int, frame: FrameType, consumer: Consumer | None = None
+    ) -> Iterator[Any]:
         run = LoopRun(self.sites[site], site, frame, self._total.get(site, 0))
+        run.consumer, run.inert = consumer, type(iterator) in _INERT
         runs = self._active.setdefault(id(frame), [])
         runs.append(run)
         if self.enabled and (site in self._training or (self.optimizers_exist and self._promising(site))):
@@ -212,7 +261,10 @@ class LoopRuntime:
                     assert run.record is not None
                     run.item = item
                     run.record.begin(run, item)
+                    if run.goingon is not None:
+                        item = run.item = run.goingon.fresh(run.index, item)
                     run.fetching = False
+                    self._latest = run
                     self.on_yield(run)
                     yield item
                     while run.watched and self._again(run, iterator):
@@ -220,10 +272,14 @@ class LoopRuntime:
                     run.fetching = True
                 else:
                     run.fetching = False
+                    self._latest = run
                     yield item
                     run.fetching = True
                 if run.done:
                     return
+        except GeneratorExit:
+            self.on_dropped(run)
+            raise
         finally:
             self._total[site] = run.first + run.index + 1
             if run in runs:
@@ -234,25 +290,33 @@ class LoopRuntime:
                 self._barren[site] = self._barren.get(site, 0) + 1
             if run.attempts is not None:
                 run.attempts.abandon()
-            run.record = run.item = None
+            if run.goingon is not None:
+                run.goingon.end()
+            run.record = run.item = self._latest = self._stepped = None
             self.on_end(run)
 
     def _again(self, run: LoopRun, iterator: Iterator[Any]) -> bool:
         """After the body: does the investigation want it executed again, with `run.item`?"""
-        if run.attempts is None:
-            if not self.on_finished(run):
-                self._reconsider(run)
-                if run.record is not None:
+        if run.attempts is not None:
+            again = run.attempts.advance()
+        else:
+            if run.goingon is not None:
+                run.goingon.leave()
+            if self.on_finished(run):
+                assert self.investigator is not None
+                run.attempts = Attempts(run, iterator, self.investigator, self.observer)
+                again = run.attempts.start()
+            else:
+                if not run.engaged:
+                    self._reconsider(run)
+                if run.record is not None and not run.inert:
                     run.record.habit.body_ended()
-                return False
-            assert self.investigator is not None
-            run.attempts = Attempts(run, iterator, self.investigator, self.observer)
-            return run.attempts.start()
-        return run.attempts.advance()
+                again = False
+        return again or run.goingon is not None and run.goingon.advance()
 
     def _reconsider(self, run: LoopRun) -> None:
         # Gradient accumulation: the first step may come many iterations later, so the first snapshot is kept a while
-        if not run.engaged and run.index >= 63:
+        if run.index >= 63:
             run.watched, run.record = False, None
 
     def _watch(self, run: LoopRun) -> None:

@@ -9,6 +9,7 @@ are entered at all.
 
 from __future__ import annotations
 
+import operator
 import random
 import sys
 from collections import deque
@@ -60,7 +61,6 @@ class Reachable:
         self._seen: set[int] = set()
         self._keep: list[Any] = []  # temporaries whose ids are in `_seen`
         self._user = is_user_module
-        self._numpy = sys.modules.get("numpy")
         self._walk(list(roots))
 
     def _walk(self, stack: list[Any]) -> None:
@@ -74,14 +74,9 @@ class Reachable:
             if len(seen) > OBJECTS:
                 self.complete = False
                 return
-            if isinstance(obj, Tensor):
-                self._tensor(obj, stack)
-            elif isinstance(obj, nn.Module):
-                self._module(obj, stack)
-            elif isinstance(obj, (dict, list, tuple, set, frozenset, deque, bytearray)):
-                self._container(obj, stack)
-            else:
-                self._object(obj, kind, stack)
+            way = _way(kind)  # type: ignore[arg-type]
+            if way is not None:
+                way(self, obj, stack)
 
     def _tensor(self, t: Tensor, stack: list[Any]) -> None:
         self.tensors[id(t)] = t
@@ -133,37 +128,47 @@ class Reachable:
         if hasattr(obj, "__dict__") and type(obj) not in (dict, list, tuple, set, frozenset, deque):
             stack.extend(vars(obj).values())
 
-    def _object(self, obj: Any, kind: type, stack: list[Any]) -> None:
-        numpy = self._numpy
-        if kind is FunctionType:
-            if obj.__closure__ and self._user(obj.__module__ or ""):
-                stack.extend(obj.__closure__)
-        elif kind is CellType:
-            try:
-                value = obj.cell_contents
-            except ValueError:
-                return
-            self.undo.append(("cell", obj, value))
-            stack.append(value)
-        elif kind is MethodType:
-            stack.append(obj.__self__)
-        elif isinstance(obj, torch.Generator):
-            self.undo.append(("generator", obj, obj.get_state()))
-        elif isinstance(obj, random.Random):
-            self.undo.append(("random", obj, obj.getstate()))
-        elif numpy is not None and isinstance(obj, numpy.ndarray):
-            if obj.nbytes <= ARRAY_BYTES and obj.flags.writeable:
-                self.undo.append(("array", obj, obj.copy()))
-        elif numpy is not None and isinstance(obj, numpy.random.Generator):
-            bits = obj.bit_generator
-            self.undo.append(("bits", bits, bits.state))
-        elif numpy is not None and isinstance(obj, numpy.random.RandomState):
-            self.undo.append(("numpy", obj, obj.get_state()))
-        elif isinstance(obj, type):
-            if self._user(obj.__module__):
-                self._class(obj, stack)
-        else:
-            self._instance(obj, kind, stack)
+    def _function(self, obj: Any, stack: list[Any]) -> None:
+        if obj.__closure__ and self._user(obj.__module__ or ""):
+            stack.extend(obj.__closure__)
+
+    def _cell(self, obj: Any, stack: list[Any]) -> None:
+        try:
+            value = obj.cell_contents
+        except ValueError:
+            return
+        self.undo.append(("cell", obj, value))
+        stack.append(value)
+
+    def _method(self, obj: Any, stack: list[Any]) -> None:
+        stack.append(obj.__self__)
+
+    def _generator(self, obj: Any, stack: list[Any]) -> None:
+        self.undo.append(("generator", obj, obj.get_state()))
+
+    def _python_random(self, obj: Any, stack: list[Any]) -> None:
+        self.undo.append(("random", obj, obj.getstate()))
+
+    def _array(self, obj: Any, stack: list[Any]) -> None:
+        if obj.nbytes <= ARRAY_BYTES and obj.flags.writeable:
+            self.undo.append(("array", obj, obj.copy()))
+
+    def _numpy_generator(self, obj: Any, stack: list[Any]) -> None:
+        bits = obj.bit_generator
+        self.undo.append(("bits", bits, bits.state))
+
+    def _numpy_random(self, obj: Any, stack: list[Any]) -> None:
+        self.undo.append(("numpy", obj, obj.get_state()))
+
+    def _type(self, obj: Any, stack: list[Any]) -> None:
+        if self._user(obj.__module__):
+            self._class(obj, stack)
+
+    def _partial(self, obj: Any, stack: list[Any]) -> None:
+        stack.extend((obj.func, *obj.args, *obj.keywords.values()))
+
+    def _loader(self, obj: Any, stack: list[Any]) -> None:
+        stack.extend((obj.generator, obj.sampler, obj.batch_sampler, obj.dataset, obj.collate_fn))
 
     def _class(self, obj: type, stack: list[Any]) -> None:
         state = {
@@ -174,16 +179,8 @@ class Reachable:
         self.undo.append(("class", obj, state))
         stack.extend(state.values())
 
-    def _instance(self, obj: Any, kind: type, stack: list[Any]) -> None:
-        home = getattr(kind, "__module__", None) or ""
-        if kind.__name__ == "partial":
-            stack.extend((obj.func, *obj.args, *obj.keywords.values()))
-            return
-        if isinstance(obj, torch.utils.data.DataLoader):
-            stack.extend((obj.generator, obj.sampler, obj.batch_sampler, obj.dataset, obj.collate_fn))
-            return
-        if _is_foreign(home) and not isinstance(obj, (torch.utils.data.Dataset, torch.utils.data.Sampler)):
-            return
+    def _instance(self, obj: Any, stack: list[Any]) -> None:
+        home = getattr(type(obj), "__module__", None) or ""
         if isinstance(obj, torch.optim.Optimizer):
             self.optimizers.append(obj)
             self._optimizer_tensors(obj)
@@ -192,7 +189,7 @@ class Reachable:
             self.undo.append(("dict", state, dict(state)))
             stack.extend(state.values())
         if self._user(home):
-            slots = [n for c in kind.__mro__ for n in _slots(c) if hasattr(obj, n)]
+            slots = [n for c in type(obj).__mro__ for n in _slots(c) if hasattr(obj, n)]
             for name in slots:
                 value = getattr(obj, name)
                 self.undo.append(("slot", obj, name, value))
@@ -230,6 +227,42 @@ def _slots(cls: type) -> Iterable[str]:
     slots = cls.__dict__.get("__slots__", ())
     names = (slots,) if isinstance(slots, str) else tuple(slots)
     return [n for n in names if n not in ("__dict__", "__weakref__")]
+
+
+Way = Callable[[Reachable, Any, list[Any]], None]
+
+
+@cache
+def _way(kind: type) -> Way | None:
+    """How objects of this class are walked; None: not at all."""
+    for kinds, way in _WAYS:
+        if issubclass(kind, kinds):
+            return way
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        for name, way in (("ndarray", Reachable._array), ("random.Generator", Reachable._numpy_generator),
+                          ("random.RandomState", Reachable._numpy_random)):  # fmt: skip
+            if issubclass(kind, operator.attrgetter(name)(numpy)):
+                return way
+    if kind.__name__ == "partial":
+        return Reachable._partial
+    return None if _is_foreign(getattr(kind, "__module__", None) or "") else Reachable._instance
+
+
+# the first that fits
+_WAYS: list[tuple[Any, Way]] = [
+    (Tensor, Reachable._tensor),
+    (nn.Module, Reachable._module),
+    ((dict, list, tuple, set, frozenset, deque, bytearray), Reachable._container),
+    (FunctionType, Reachable._function),
+    (CellType, Reachable._cell),
+    (MethodType, Reachable._method),
+    (torch.Generator, Reachable._generator),
+    (random.Random, Reachable._python_random),
+    (type, Reachable._type),
+    (torch.utils.data.DataLoader, Reachable._loader),
+    ((torch.utils.data.Dataset, torch.utils.data.Sampler), Reachable._instance),
+]
 
 
 def put_back(undo: list[tuple[Any, ...]]) -> None:

@@ -2,19 +2,21 @@
 
 How often a snapshot is taken follows from a budget: its cost may be at most `share` of the time since the one before
 (CPU time of this thread, which a busy machine does not stretch). Iterations in between are re-executed from the tape.
+Only a state that was just looked at is worth a snapshot: `ripe` says at the end of an iteration that one is due.
 Old snapshots are thinned: all of the last few, then one per power of two of age, because a diagnosis wants to go back
-some tens of steps and memory is finite.
+some tens of steps and memory is finite. Items on the tape count against the same memory.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from whynan.watch.items import HeldItem
-from whynan.watch.randomness import FetchHabit, RandomState
+from whynan.watch.items import HeldItem, hold
+from whynan.watch.randomness import UNTOUCHED, FetchHabit, RandomState
 from whynan.watch.snapshot import Snapshot, Snapshotter
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 RECENT = 4  # snapshots that are kept whatever their spacing
 OLDEST = 40  # iterations; snapshots and items older than this are dropped
+STEPPED = 512  # iterations with an optimizer step that are remembered
 
 
 class Taped:
@@ -38,7 +41,7 @@ class Taped:
         held: HeldItem | None = None,
     ) -> None:
         self.item = item
-        self.held = held if held is not None else HeldItem(item)
+        self.held = held if held is not None else hold(item)
         self.random = random
         self.indices = indices  # dataset indices of the batch, if a DataLoader drew it
         self.steps = steps  # optimizer steps completed before this iteration
@@ -58,7 +61,9 @@ class Recorder:
         backwards: Callable[[], int],
         spend: Callable[[float], None],
         indices: Callable[[], list[int] | None],
+        habits: tuple[FetchHabit, FetchHabit],
     ) -> None:
+        """`habits`: of the loop's own items, and of `next()` in its body."""
         self.snapshotter = snapshotter
         self.steps = steps
         self.backwards = backwards
@@ -66,37 +71,87 @@ class Recorder:
         self.memory = memory
         self.spend = spend
         self.indices = indices
-        self.habit = FetchHabit()
+        self.habit, self._next_habit = habits
         self.clean_at = -1  # the last iteration after which parameters, state and buffers were looked at
-        self.stepped_at: list[int] = []  # iterations that completed an optimizer step, the last few
+        self.stepped_at: list[int] = []  # iterations that completed an optimizer step, in order
         self.snapshots: list[Snapshot] = []
         self.tape: dict[int, Taped] = {}
         self.pending_error: BaseException | None = None
         self._current: Taped | None = None
+        self._proven: set[int] = set()  # iterations whose snapshots were healthy when the loop went back
+        self._playback: list[Any] = []  # what `next()` gave when this iteration was executed before
         self._writes = False  # bodies of this loop write to their batch
+        self._shared: dict[int, int] = {}  # containers of the items on the tape: identity, number of items
+        self._fed = 0  # bytes of all items so far
+        self._fed_at: dict[int, int] = {}  # the same, when each snapshot was taken
+        self._ripe = True
+        self._left = self._spacing = 1  # iterations until the clock is read; between the last two snapshots
         self._last = 0.0
         self._cost = 0.0
+        self._look = 0.0  # seconds of the look before the latest snapshot
         self._costs: deque[float] = deque(maxlen=5)
 
-    def begin(self, run: LoopRun, item: Any) -> None:
-        """Called with every new item, before the body sees it."""
-        now = time.thread_time()
-        if not self.snapshots or now - self._last >= self._cost / self.share:
-            self.habit.fetched()
+    def begin(self, run: LoopRun, item: Any, again: Taped | None = None) -> None:
+        """Called with every new item, before the body sees it; with a taped one (`again`) when the loop goes on."""
+        random = UNTOUCHED if run.inert else self.habit.fetched()
+        if self._ripe or not self.snapshots:
+            now = time.thread_time()
             random = self.snapshot(run, item).random
-        else:
-            random = self.habit.fetched()
+            self.spend(time.thread_time() - now)
         self._writes = self._writes or self._current is not None and self._current.held.written
-        self._current = self.tape[run.index] = Taped(item, random, self.indices(), self.steps(), self._hold(item))
-        self.spend(time.thread_time() - now)
+        self._current = self._feed(run.index, item, random, None if run.inert else self.indices())
+        self._playback = []
+        if again is not None:
+            self._current.random, self._current.indices = again.random, again.indices
+            self._playback = list(again.nexts)
+
+    def _feed(self, index: int, item: Any, random: RandomState, indices: list[int] | None) -> Taped:
+        if index in self.tape:
+            self._drop(index)
+        held = hold(item, self._writes, self._shared.keys())
+        taped = self.tape[index] = Taped(item, random, indices, self.steps(), held)
+        for container in held.containers:
+            self._shared[container] = self._shared.get(container, 0) + 1
+        self._fed += held.nbytes
+        return taped
+
+    def _drop(self, index: int) -> None:
+        for container in self.tape.pop(index).held.containers:
+            self._shared[container] -= 1
+            if not self._shared[container]:
+                del self._shared[container]
+
+    def ripe(self, index: int) -> bool:
+        """At the end of iteration `index`: is a snapshot due at the start of the next?"""
+        self._left -= 1
+        if self._left > 0 or self._ripe or not self.snapshots:
+            return self._ripe
+        newest = self.snapshots[-1].index
+        count = max(1, index + 1 - newest)
+        elapsed = time.thread_time() - self._last
+        needed = self._cost / max(self.share, 1e-9)
+        held = self._fed - self._fed_at.get(newest, 0)  # a long tape of large items is no cheaper than a snapshot
+        if elapsed >= needed or held > self.memory / 2:
+            self._ripe = True
+        else:
+            self._left = max(1, min(count, math.ceil((needed - elapsed) * count / max(elapsed, 1e-9))))
+        return self._ripe
+
+    def looked(self, seconds: float) -> None:
+        """The look that the snapshot to come asked for took this long."""
+        self._look = seconds
 
     def snapshot(self, run: LoopRun, item: Any, keep: bool = True) -> Snapshot:
         snap = self.snapshotter.take(run.frame, item, run.index, self.steps())
         snap.backwards = self.backwards()
         if keep:
-            self._costs.append(snap.seconds)
-            self._cost = min(self._costs)  # the first ones pay for page faults, a busy machine for its neighbours
+            self._costs.append(snap.seconds + self._look)
+            self._cost = sorted(self._costs)[len(self._costs) // 2]  # the first ones pay for page faults
             self._last = time.thread_time()
+            if self.snapshots:
+                self._spacing = max(1, run.index - self.snapshots[-1].index)
+            self._ripe, self._left, self._look = False, max(1, self._spacing // 2), 0.0
+            self._fed_at[run.index] = self._fed
             self.snapshots.append(snap)
             self._thin(run.index)
         return snap
@@ -105,8 +160,36 @@ class Recorder:
         """After a restoration: versions of tensors say nothing about what they hold any more."""
         self.snapshotter.store.forget()
 
+    def rewound(self, snapshot: Snapshot, drop: Iterable[int] = ()) -> None:
+        """The loop goes on from `snapshot`: what came later did not happen, only its items are kept, but for `drop`."""
+        for index in drop:
+            if index in self.tape:
+                self._drop(index)
+        self._proven = {s.index for s in self.snapshots if self.is_healthy(s) and s.index <= snapshot.index}
+        self.snapshots = [s for s in self.snapshots if s.index < snapshot.index or s is snapshot]
+        self.stepped_at = [i for i in self.stepped_at if i < snapshot.index]
+        self.clean_at = min(self.clean_at, snapshot.index - 1)
+        self.pending_error = None
+        self.resume()
+
+    def ripen(self) -> None:
+        """The next iteration begins with a snapshot."""
+        self._ripe = True
+
+    def is_healthy(self, snapshot: Snapshot) -> bool:
+        """Was the update after it looked at, and found finite? Only then it is worth going back to."""
+        return snapshot.index <= self.clean_at or snapshot.index in self._proven
+
+    def healthy(self, before: int) -> list[Snapshot]:
+        """The snapshots of iterations before `before` that are worth going back to, oldest first."""
+        return [s for s in self.snapshots if s.index < before and self.is_healthy(s)]
+
     def stepped(self, index: int) -> None:
-        self.stepped_at = [*self.stepped_at[-3:], index]
+        known = self.stepped_at
+        if not known or known[-1] != index:
+            known.append(index)
+            if len(known) > 2 * STEPPED:
+                del known[:STEPPED]
 
     def update_start(self, index: int) -> int:
         """The first iteration that contributes to the update of iteration `index` (gradient accumulation)."""
@@ -120,19 +203,32 @@ class Recorder:
                 best = snap
         return best
 
-    def _hold(self, item: Any) -> HeldItem:
-        shared = set[int]().union(*(taped.held.containers for taped in self.tape.values()))
-        return HeldItem(item, copy=self._writes, shared=shared)
+    def earliest(self, index: int) -> Snapshot | None:
+        """The oldest snapshot from which the tape is complete up to iteration `index`."""
+        usable = [s for s in self.snapshots if s.index <= index]
+        return next((s for s in usable if all(i in self.tape for i in range(s.index, index + 1))), None)
+
+    def iteration_of(self, step: int) -> int | None:
+        """The iteration on the tape in which optimizer step `step` was taken."""
+        before = [index for index, taped in self.tape.items() if taped.steps <= step]
+        return max(before, default=None)
 
     def taped(self, index: int) -> Taped | None:
         return self.tape.get(index)
 
     def tape_item(self, index: int, item: Any, random: RandomState) -> Taped:
-        taped = self.tape[index] = Taped(item, random, held=self._hold(item))
-        return taped
+        return self._feed(index, item, random, self.indices())
 
     def taped_next(self, args: tuple[Any, ...]) -> Any:
         taped = self._current
+        if self._playback and taped is not None:  # going on from an earlier snapshot
+            taped.nexts.append(self._playback.pop(0))
+            value, error, random = taped.nexts[-1]
+            random.restore()
+            if error is not None:
+                raise error
+            return value
+        self._next_habit.body_ended()
         try:
             value = next(*args)
         except BaseException as error:
@@ -140,19 +236,22 @@ class Recorder:
                 taped.nexts.append((None, error, RandomState()))
             raise
         if taped is not None:
-            taped.nexts.append((value, None, RandomState()))  # drawing the item may have drawn random numbers
+            taped.nexts.append((value, None, self._next_habit.fetched()))  # it may have drawn random numbers
         return value
 
     def _thin(self, index: int) -> None:
         keep: list[Snapshot] = []
         buckets: set[int] = set()
         used = 0
+        newer = self._fed  # bytes fed when the next newer snapshot was taken
         for age, snap in enumerate(reversed(self.snapshots)):
             distance = index - snap.index
             bucket = distance.bit_length()
             if age >= RECENT and (bucket in buckets or distance > OLDEST):
                 continue
-            used += snap.nbytes
+            fed = self._fed_at.get(snap.index, newer)
+            used += snap.nbytes + newer - fed
+            newer = fed
             if age >= 1 and used > self.memory:
                 break
             buckets.add(bucket)
@@ -160,4 +259,6 @@ class Recorder:
         self.snapshots = keep[::-1]
         oldest = self.snapshots[0].index
         for i in [i for i in self.tape if i < oldest]:
-            del self.tape[i]
+            self._drop(i)
+        for i in [i for i in self._fed_at if i < oldest]:
+            del self._fed_at[i]

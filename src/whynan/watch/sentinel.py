@@ -3,6 +3,11 @@
 What it sees goes to one function (`alarm`). It alarms on what would hurt training, and looks twice before: a norm that
 overflowed on finite values is none, a step that GradScaler skips is none, an infinite trial point of a line search is
 none, and a tensor that was infinite from the beginning is only an alarm once it turns into NaN.
+
+How often: the loss always. Gradients before every step while that keeps to its share of the time (`budget`), and then
+no non-finite gradient reaches the weights; parameters and state more rarely, and always before a snapshot. What was
+passed over is found by executing the steps since the last clean look again, where everything is looked at.
+On a device nothing is waited for: see `lagged` and `contain`.
 """
 
 from __future__ import annotations
@@ -10,146 +15,129 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whynan.tensors.many import is_finite, is_plain, local_values, norms, plain_norms, uniform
+from whynan.tensors.many import is_finite, local_values, norms, plain_norms
+from whynan.watch.budget import Level
+from whynan.watch.device import Device
 from whynan.watch.history import History
+from whynan.watch.lagged import Lagged
+from whynan.watch.plan import Plan, gradients, parameters, rates
+from whynan.watch.seen import Seen, word
 
 SKIPPED_IN_A_ROW = 50  # GradScaler halves its scale with every skip: 2**-50 leaves no scale to search
-
-
-@dataclass
-class Seen:
-    """One alarm: what, which tensor (by name as far as known), its value, and the tensors to trace back from."""
-
-    what: str
-    name: str | None
-    value: str
-    tensors: list[Tensor] = field(default_factory=list)
-    step: int = 0
-    hard: bool = True  # certain to hurt; a soft one is looked at again under the microscope
-    error: BaseException | None = None
-    site: tuple[str, int, str] | None = None  # file, line, function of the user's code that was running
-    owner: Tensor | None = None  # the parameter that a gradient or a state entry belongs to
+URGENT = 8  # steps that are all looked at after the loss jumped
+_READABLE = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 
 
 class Sentinel:
     """Counts steps, keeps the history, and calls `alarm` with what it sees."""
 
-    def __init__(self, alarm: Callable[[Seen], None]) -> None:
+    def __init__(self, alarm: Callable[[Seen], None], lagged: Lagged | None = None) -> None:
+        """`lagged`: read everything through it, whatever the device (None: only what is not on the CPU)."""
         self.alarm = alarm
         self.steps = 0
         self.backwards = 0
         self.history = History()
         self.recording = True  # off while an iteration is executed again
-        self.seconds = 0.0
-        self.on_step: Callable[[], None] = lambda: None
-        self.probe: list[Any] | None = None  # collects fingerprints during a re-execution
+        self.seconds = 0.0  # of looks and snapshots; what every step costs besides, some microseconds, is not counted
+        self.on_step: Callable[[], None] | None = None
+        self.probe: list[Any] | None = None  # collects fingerprints during a re-execution; then every look is made
+        self.unseen: int | None = None  # the first step, since all was looked at, whose gradients were not
+        self.looked = False  # set by every look at parameters and state
+        self.device = Device(self, lagged) if lagged is not None else None
+        self._all_lag = lagged is not None
         self._nonfinite: dict[int, tuple[Tensor, bool]] = {}  # tensors that are known to be so, and "is NaN"
-        self.pace = Pace()
-        self._optimizers: dict[int, weakref.ref[torch.optim.Optimizer]] = {}
         self._plans: dict[int, Plan] = {}
         self._line_search = 0
         self._scaled: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}
         self._skips = 0
         self._collapsed = False  # GradScaler skipped so many steps that it counts as a symptom
+        self._level = Level()
 
     # events ----------------------------------------------------------------------------------------------------
 
-    def backward(self, tensors: Iterable[Any]) -> None:
+    def backward(self, tensors: Sequence[Any]) -> None:
         """`torch.autograd.backward(tensors)` is about to run."""
-        start = time.thread_time()
         self.backwards += 1
+        if len(tensors) == 1 and self.device is None and not self._scaled:  # nearly always
+            t = tensors[0]
+            if type(t) is Tensor and t.dtype is torch.float32 and t.is_cpu and t.dim() == 0:
+                value = self._loss(t)
+                if not math.isfinite(value) and not self._line_search:
+                    self.alarm(Seen("loss", None, word(value), [t], self.steps))
+                return
+        if self.device is not None and (late := self._arrived()) is not None:
+            self.alarm(late)
         seen = None
         for t in tensors:
-            if type(t) is Tensor and t.dim() == 0 and not self._scaled and is_plain(t):  # nearly always
-                value = t.item()
-                self._note("loss", value)
-                if not math.isfinite(value) and seen is None and not self._line_search:
-                    seen = Seen("loss", None, _word(value), [t], self.steps)
+            if not isinstance(t, Tensor):
                 continue
-            values = local_values(t) if isinstance(t, Tensor) else None
-            if values is None:
+            if self._scaled:
+                t = self._unscaled(t)
+            if self.probe is None and (self._all_lag or not t.is_cpu):
+                self._device().loss(t)
                 continue
-            original = self._unscaled(t)
-            if original is not None:
-                values = local_values(original)
-                t = original
-            if values is None:
-                continue
-            value = values.item() if values.numel() == 1 else (0.0 if is_finite(values) else float("nan"))
-            if values.numel() == 1:
-                self._note("loss", value)
+            value = self._loss(t)
             if not math.isfinite(value) and seen is None and not self._line_search:
-                seen = Seen("loss", None, _word(value), [t], self.steps)
-        self.seconds += time.thread_time() - start
+                seen = Seen("loss", None, word(value), [t], self.steps)
         if seen is not None:
             self.alarm(seen)
 
     def before_step(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        start = time.thread_time()
         self._skips = 0
-        plan = self._plan(optimizer)
-        seen = None
-        if len(args) > 1 and args[1] is not None or kwargs.get("closure") is not None:
-            self._line_search += isinstance(optimizer, torch.optim.LBFGS)  # gradients do not exist yet
-        elif not self._skipped_on_device(optimizer):
-            owners = [p for p in plan.params if p.grad is not None]
-            grads = [p.grad for p in owners]
-            sizes = _sizes(grads, plan.plain)  # type: ignore[arg-type]
-            self._note("grad", id(optimizer), sizes)
-            if not math.isfinite(sum(sizes)):
-                seen = self._first(grads, owners, sizes, "gradient")  # type: ignore[arg-type]
-        if self.recording:
-            self.history.lr.append(
-                (self.steps, id(optimizer), [float(g.get("lr", 0.0)) for g in optimizer.param_groups])
-            )
-        self.seconds += time.thread_time() - start
-        if seen is not None:
-            self.alarm(seen)
+        plan = self._plans.get(id(optimizer))
+        if plan is None or plan.of() is not optimizer:
+            plan = self._meet(optimizer)
+        if len(args) > 1 and args[1] is not None or kwargs and kwargs.get("closure") is not None:
+            self._line_search += plan.searches  # gradients do not exist yet
+            return
+        pace = plan.gradients
+        pace.left -= 1
+        if self.probe is not None or pace.left <= 0:
+            self._look_at_gradients(plan, optimizer)
+        elif self._lags(plan):
+            self._device().before_step(plan, optimizer, due=False)
+        elif self.unseen is None:
+            self.unseen = self.steps
 
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        start = time.thread_time()
-        if isinstance(optimizer, torch.optim.LBFGS):
+        plan = self._plans.get(id(optimizer)) or self._meet(optimizer)
+        if plan.searches:
             self._line_search = max(0, self._line_search - 1)
-        seen = self._look_at(optimizer) if self.probe is not None or self.pace.due() else None
+        if plan.contained:
+            self._device().after_step(plan, optimizer)
+        plan.dirty = True
+        plan.after.left -= 1
+        seen = self._look_at(plan) if self.probe is not None or plan.after.left <= 0 else None
         self.steps += 1
-        self.on_step()
-        now = time.thread_time()
-        self.seconds += now - start
-        self.pace.stepped(now)
+        if self.on_step is not None:
+            self.on_step()
         if seen is not None:
             self.alarm(seen)
 
     def last_look(self) -> Seen | None:
-        """At the end of the program: parameters and state that the pace left out."""
-        for ref in list(self._optimizers.values()):
-            optimizer = ref()
-            seen = self._look_at(optimizer) if optimizer is not None else None
+        """At the end of the program: what is still on its way, and what the pace left out."""
+        late = self._arrived(wait=True)
+        return late if late is not None else self.look_everywhere()
+
+    def look_everywhere(self) -> Seen | None:
+        """Now, between two steps: parameters and state of all optimizers that stepped since they were looked at."""
+        for plan in list(self._plans.values()):
+            seen = self._look_at(plan) if plan.dirty else None
             if seen is not None:
                 seen.step = max(0, self.steps - 1)
                 return seen
         return None
 
-    def _look_at(self, optimizer: torch.optim.Optimizer) -> Seen | None:
-        """Parameters and optimizer state after a step."""
-        start = time.thread_time()
-        plan = self._plan(optimizer)
-        sizes = _sizes(plan.tensors, plan.plain)
-        count = len(plan.params)
-        self._note("param", id(optimizer), sizes[:count])
-        seen = None
-        if not math.isfinite(sum(sizes)):
-            seen = self._first(plan.params, plan.params, sizes[:count], "parameter") or self._first(
-                plan.tensors[count:], plan.owners[count:], sizes[count:], "state", optimizer
-            )
-        self.pace.looked(time.thread_time() - start)
-        return seen
+    @property
+    def fresh(self) -> bool:
+        """Every optimizer was looked at after its latest step."""
+        return not any([plan.dirty for plan in self._plans.values()])
 
     def buffers(self, tensors: list[Tensor]) -> Seen | None:
         """Between two iterations: did one of these buffers turn non-finite that was not?"""
@@ -173,7 +161,7 @@ class Sentinel:
         self._skips += 1
         if self._skips == SKIPPED_IN_A_ROW or (self._skips and self.probe is not None and self._collapsed):
             self._collapsed = True
-            owners = [p for p in _params(optimizer) if p.grad is not None]
+            owners = [p for p in parameters(optimizer) if p.grad is not None]
             grads = [p.grad for p in owners if p.grad is not None]
             seen = self._first(grads, owners, norms(grads), "gradient")
             if seen is not None:
@@ -183,6 +171,8 @@ class Sentinel:
         """Forget what is only meaningful within one execution of an iteration."""
         self._line_search = self._skips = 0
         self._scaled = {}
+        if self.device is not None:
+            self.device.forget()
 
     def accept(self, tensors: Iterable[Tensor]) -> None:
         """These are non-finite on purpose."""
@@ -190,34 +180,116 @@ class Sentinel:
             values = local_values(t)
             self._nonfinite[id(t)] = (t, values is not None and bool(torch.isnan(values).any()))
 
+    # looks -----------------------------------------------------------------------------------------------------
+
+    def _loss(self, t: Tensor) -> float:
+        """The number, noted; of several elements NaN if one is bad; 0.0 where none can be read."""
+        if t.dim() == 0 and type(t) is Tensor and t.dtype in _READABLE:
+            try:
+                value: float = t.item()
+            except RuntimeError:  # wrapped by functorch
+                return 0.0
+            self.note_loss(value, self.backwards, self.steps)
+            return value
+        values = local_values(t)
+        if values is None:
+            return 0.0
+        if values.numel() > 1:
+            return 0.0 if is_finite(values) else math.nan
+        value = values.item()
+        self.note_loss(value, self.backwards, self.steps)
+        return value
+
+    def _look_at_gradients(self, plan: Plan, optimizer: torch.optim.Optimizer) -> None:
+        start = time.thread_time()
+        if self.recording:
+            self.history.lr.append((self.steps, id(optimizer), rates(optimizer)))
+        seen = None
+        if self.probe is None and self._lags(plan):
+            self._device().before_step(plan, optimizer, due=True)
+        elif not self._skipped_on_device(optimizer):
+            plan.refresh(optimizer)
+            owners, grads = gradients(plan)
+            sizes = _sizes(grads, plan.plain)
+            self.note("grad", self.steps, id(optimizer), sizes)
+            if not math.isfinite(sum(sizes)):
+                seen = self._first(grads, owners, sizes, "gradient")
+        if self.probe is None:
+            now = time.thread_time()
+            self.seconds += now - start
+            plan.gradients.done(now - start, now)
+        if seen is not None:
+            self.alarm(seen)
+
+    def _look_at(self, plan: Plan) -> Seen | None:
+        """Parameters and optimizer state after a step."""
+        optimizer = plan.of()
+        if optimizer is None:
+            plan.dirty = False
+            return None
+        start = time.thread_time()
+        plan.refresh(optimizer, anyway=self.probe is not None)
+        seen = None
+        if self.probe is None and self._lags(plan):
+            self._device().state(plan)
+        else:
+            seen = self.judge_state(plan, _sizes(plan.tensors, plan.plain), optimizer)
+        self.looked = True
+        if self.probe is None:
+            plan.dirty = False
+            if seen is None and not self._lags(plan) and self.fresh:
+                self.unseen = None  # a bad gradient would have left its mark
+            now = time.thread_time()
+            self.seconds += now - start
+            plan.after.done(now - start, now)
+        return seen
+
+    def judge_state(self, plan: Plan, sizes: list[float], optimizer: torch.optim.Optimizer) -> Seen | None:
+        """`sizes`: norms of the plan's tensors, parameters first."""
+        count = len(plan.params)
+        self.note("param", self.steps, id(optimizer), sizes[:count])
+        if math.isfinite(sum(sizes)):
+            return None
+        return self._first(plan.params, plan.params, sizes[:count], "parameter") or self._first(
+            plan.tensors[count:], plan.owners[count:], sizes[count:], "state", optimizer
+        )
+
+    def note_loss(self, value: float, backwards: int, step: int) -> None:
+        if self.probe is not None:
+            self.probe.append(("loss", step, value))
+        if self.recording:
+            self.history.loss.append((backwards, step, value))
+            if self._level.jumps(value):
+                for plan in self._plans.values():
+                    plan.gradients.hurry(URGENT)
+                    plan.after.hurry(URGENT)
+
+    def note(self, kind: str, step: int, optimizer: int, sizes: list[float]) -> None:
+        if self.probe is not None:
+            self.probe.append((kind, step, sizes))
+        if self.recording:
+            series = self.history.grad_norms if kind == "grad" else self.history.param_norms
+            series.append((step, optimizer, sizes))
+
     # ------------------------------------------------------------------------------------------------------------
 
-    def _note(self, kind: str, *what: Any) -> None:
-        if self.probe is not None:
-            self.probe.append((kind, self.steps, what[-1]))
-        if self.recording:
-            if kind == "loss":
-                self.history.loss.append((self.backwards, self.steps, what[0]))
-            elif kind == "grad":
-                self.history.grad_norms.append((self.steps, what[0], what[1]))
-            else:
-                self.history.param_norms.append((self.steps, what[0], what[1]))
-
-    def _plan(self, optimizer: torch.optim.Optimizer) -> Plan:
-        """What to look at for this optimizer; made anew when parameters or state were added."""
-        key = id(optimizer)
-        size = (len(optimizer.state), sum(len(group["params"]) for group in optimizer.param_groups))
-        plan = self._plans.get(key)
-        if plan is None or plan.size != size or self.probe is not None:
-            if key not in self._optimizers:
-                self._optimizers[key] = weakref.ref(optimizer)
-                params = _params(optimizer)
-                bad = [
-                    p for p, n in zip(params, norms(params), strict=True) if not math.isfinite(n) and not is_finite(p)
-                ]
-                self.accept(bad)
-            plan = self._plans[key] = Plan(optimizer, size)
+    def _meet(self, optimizer: torch.optim.Optimizer) -> Plan:
+        """An optimizer that was not seen before; what is non-finite in it now is so on purpose."""
+        plan = self._plans[id(optimizer)] = Plan(optimizer)
+        sizes = norms(plan.params)
+        self.accept([p for p, n in zip(plan.params, sizes, strict=True) if not math.isfinite(n) and not is_finite(p)])
         return plan
+
+    def _lags(self, plan: Plan) -> bool:
+        return plan.lags or self._all_lag
+
+    def _device(self) -> Device:
+        if self.device is None:
+            self.device = Device(self)
+        return self.device
+
+    def _arrived(self, wait: bool = False) -> Seen | None:
+        return self.device.arrivals(wait) if self.device is not None and self.probe is None else None
 
     def _first(
         self, tensors: list[Tensor], owners: list[Tensor], sizes: list[float], what: str, optimizer: Any = None
@@ -241,70 +313,14 @@ class Sentinel:
         known = self._nonfinite.get(id(tensor))
         return known is not None and known[0] is tensor and (known[1] or not math.isnan(size))
 
-    def _unscaled(self, tensor: Tensor) -> Tensor | None:
+    def _unscaled(self, tensor: Tensor) -> Tensor:
         pair = self._scaled.get(id(tensor))
-        return pair[1] if pair is not None and pair[0]() is tensor else None
+        return pair[1] if pair is not None and pair[0]() is tensor else tensor
 
     @staticmethod
     def _skipped_on_device(optimizer: torch.optim.Optimizer) -> bool:
         found = getattr(optimizer, "found_inf", None)
         return isinstance(found, Tensor) and bool(found.item())
-
-
-class Plan:
-    """Parameters of one optimizer and the floating-point tensors of their state, with the parameter each belongs to."""
-
-    __slots__ = ("params", "tensors", "owners", "plain", "size")
-
-    def __init__(self, optimizer: torch.optim.Optimizer, size: tuple[int, int]) -> None:
-        self.size = size
-        self.params = _params(optimizer)
-        self.tensors, self.owners = list(self.params), list(self.params)
-        for p in self.params:
-            for key, value in (optimizer.state.get(p) or {}).items():
-                if isinstance(value, Tensor) and key != "step" and value.is_floating_point():
-                    self.tensors.append(value)
-                    self.owners.append(p)
-        self.plain = uniform(self.tensors)
-
-
-class Pace:
-    """How often parameters and state are looked at: every step, or so rarely that it costs at most `SHARE` of the time.
-
-    What turned bad in between is found when the iterations since the last look are executed again.
-    """
-
-    SHARE = 0.01
-    RAREST = 8  # steps; the snapshots reach further back
-
-    def __init__(self) -> None:
-        self.every = 1
-        self.clean = True
-        self._since = 0
-        self._last: float | None = None
-        self._interval = math.inf
-        self._cost = math.inf
-
-    def due(self) -> bool:
-        self._since += 1
-        return self._since >= self.every
-
-    def looked(self, seconds: float) -> None:
-        self._since = 0
-        self._cost = min(self._cost * 1.05, seconds)
-
-    def stepped(self, now: float) -> None:
-        if self._last is not None:
-            self._interval = min(self._interval * 1.05, now - self._last)
-            if math.isfinite(self._cost) and math.isfinite(self._interval):
-                share = self._cost / max(self._interval, 1e-9) / self.SHARE
-                self.every = max(1, min(self.RAREST, math.ceil(share)))
-        self._last = now
-
-    @property
-    def fresh(self) -> bool:
-        """The latest step was looked at."""
-        return self._since == 0
 
 
 def _sizes(tensors: list[Tensor], plain: bool) -> list[float]:
@@ -316,9 +332,4 @@ def _sizes(tensors: list[Tensor], plain: bool) -> list[float]:
     return norms(tensors)
 
 
-def _params(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
-
-
-def _word(value: float) -> str:
-    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+__all__ = ["SKIPPED_IN_A_ROW", "URGENT", "Seen", "Sentinel"]

@@ -58,6 +58,7 @@ class Snapshotter:
         self._is_user_file = is_user_file
         self._modules: dict[str, dict[str, Any]] = {}
         self._known = 0
+        self._owned: dict[str, bool] = {}  # by file
 
     def take(self, frame: FrameType, item: Any, index: int, steps: int) -> Snapshot:
         """Snapshot of what is reachable from `frame`, its user callers, the user's modules and the loop's item."""
@@ -92,8 +93,12 @@ class Snapshotter:
         if len(sys.modules) != self._known:
             self._known = len(sys.modules)
             self._modules = {
-                name: vars(module)
-                for name, module in list(sys.modules.items())
-                if name == "__main__" or self._is_user_file(getattr(module, "__file__", None) or "")
+                name: vars(module) for name, module in list(sys.modules.items()) if self._is_user_owned(name, module)
             }
         return self._modules
+
+    def _is_user_owned(self, name: str, module: Any) -> bool:
+        file = getattr(module, "__file__", None) or ""
+        if file not in self._owned:
+            self._owned[file] = self._is_user_file(file)
+        return name == "__main__" or self._owned[file]

@@ -5,23 +5,53 @@ the earlier copy serves again. Writes through `.data` (weights updated by hand, 
 parameters, buffers and state the numbers are compared as well. Copies go through one fused `_foreach_copy_` per device
 and dtype (5 to 6 GB/s on a CPU against half of that for single clones). Restoring writes through `.data`, in place and
 without moving the version counter: identity of parameters, optimizer state and aliases is kept, which
-`load_state_dict` would not do.
+`load_state_dict` would not do. Memory of copies that nobody holds any more is used again: fresh pages cost more than
+the copy (32 % of a step against 12 %, see `RECYCLED`).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 ALWAYS_COPIED = 256 * 1024  # bytes; larger tensors are copied only once they are known to be written to
+RECYCLED = 64 * 1024  # bytes from which the memory of a copy is used again; malloc keeps smaller blocks itself
+
+
+class Pool:
+    """Memory of former copies, as much as the latest snapshot copied."""
+
+    def __init__(self) -> None:
+        self.limit = 0  # bytes
+        self.nbytes = 0
+        self._free: dict[tuple[Any, ...], list[Tensor]] = {}
+
+    def like(self, tensor: Tensor) -> Tensor:
+        """A tensor of the same layout with any contents."""
+        free = self._free.get(_kind(tensor)) if tensor.nbytes >= RECYCLED else None
+        if not free:
+            return torch.empty_like(tensor)
+        self.nbytes -= tensor.nbytes
+        return free.pop()
+
+    def give(self, tensor: Tensor) -> None:
+        if tensor.nbytes >= RECYCLED and self.nbytes + tensor.nbytes <= self.limit:
+            self.nbytes += tensor.nbytes
+            self._free.setdefault(_kind(tensor), []).append(tensor)
+
+
+def _kind(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
 class Entry:
     """One tensor: the object, an alias that keeps its storage, version and address then, and a copy (or None)."""
 
-    __slots__ = ("tensor", "alias", "address", "version", "copy")
+    __slots__ = ("tensor", "alias", "address", "version", "copy", "pool")
 
     def __init__(self, tensor: Tensor, address: int, version: int) -> None:
         self.tensor = tensor
@@ -29,10 +59,15 @@ class Entry:
         self.address = address
         self.version = version
         self.copy: Tensor | None = None
+        self.pool: Pool | None = None
+
+    def __del__(self) -> None:
+        if self.pool is not None and self.copy is not None and sys.getrefcount(self.copy) == 2:
+            self.pool.give(self.copy)
 
     @property
     def nbytes(self) -> int:
-        return 0 if self.copy is None else self.copy.numel() * self.copy.element_size()
+        return 0 if self.copy is None else self.copy.numel() * self.copy.element_size()  # sparse ones know no nbytes
 
 
 class TensorStore:
@@ -40,7 +75,13 @@ class TensorStore:
 
     def __init__(self) -> None:
         self._latest: dict[int, Entry] = {}
+        self.pool = Pool()
         self._written: set[int] = set()  # ids of large tensors whose version was seen to change
+
+    @property
+    def nbytes(self) -> int:
+        """Of the copies of the latest snapshot, and of memory that is kept for the next."""
+        return sum([entry.nbytes for entry in self._latest.values()]) + self.pool.nbytes
 
     def forget(self) -> None:
         """Share nothing with earlier snapshots from here on (after a restoration versions say nothing)."""
@@ -66,10 +107,10 @@ class TensorStore:
                     continue
                 self._written.add(key)
             entry = entries[key] = Entry(tensor, address, version)
-            size = tensor.numel() * tensor.element_size()
-            if size <= ALWAYS_COPIED or key in must_copy or key in self._written:
+            if tensor.nbytes <= ALWAYS_COPIED or key in must_copy or key in self._written:
                 fresh.append(entry)
-        _copy_all(fresh)
+        _copy_all(fresh, self.pool)
+        self.pool.limit = sum([entry.nbytes for entry in fresh])
         self._latest = entries
         return entries
 
@@ -113,7 +154,7 @@ def _opaque(tensor: Tensor) -> Entry | None:
         return None
 
 
-def _copy_all(entries: list[Entry]) -> None:
+def _copy_all(entries: list[Entry], pool: Pool) -> None:
     groups: dict[tuple[torch.device, torch.dtype], list[Entry]] = {}
     with torch.no_grad():
         for entry in entries:
@@ -123,5 +164,6 @@ def _copy_all(entries: list[Entry]) -> None:
                 entry.copy = entry.alias.clone()
         for members in groups.values():
             for entry in members:
-                entry.copy = torch.empty_like(entry.alias)
+                entry.copy = pool.like(entry.alias)
+                entry.pool = pool
             torch._foreach_copy_([e.copy for e in members], [e.alias for e in members])  # type: ignore[misc]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from whynan.tensors.many import is_finite
 from whynan.watch.attempts import Attempt, Attempts, Investigator, Outcome
+from whynan.watch.budget import SNAPSHOTS
+from whynan.watch.consumer import Consumer
 from whynan.watch.dataloader import DrawnIndices
 from whynan.watch.frames import callers, read_locals
+from whynan.watch.gate import Gate
 from whynan.watch.hooks import Hooks
 from whynan.watch.loops import LoopRun, LoopRuntime
+from whynan.watch.randomness import FetchHabit
 from whynan.watch.recorder import Recorder
 from whynan.watch.sentinel import Seen, Sentinel
-from whynan.watch.signals import Rewind
+from whynan.watch.signals import Rewind, Stop
 from whynan.watch.snapshot import Snapshot, Snapshotter
 from whynan.watch.suspicion import suspect, suspect_leaving
 
@@ -25,8 +31,10 @@ if TYPE_CHECKING:
 class Watcher:
     """One watched program. `investigator` explains in the user's loop; `fallback` where no loop can be re-executed."""
 
+    current: Watcher | None = None  # of this process; there is one at most
+
     def __init__(
-        self, sites: SiteTable, is_user_file: Callable[[str], bool], *, share: float = 0.02, memory_mb: float = 512
+        self, sites: SiteTable, is_user_file: Callable[[str], bool], *, share: float = SNAPSHOTS, memory_mb: float = 512
     ) -> None:
         self.is_user_file = is_user_file
         self.share = share
@@ -40,17 +48,27 @@ class Watcher:
         self.loops.observer = self
         self.fallback: Callable[[Seen], None] = lambda seen: None
         self.pending: tuple[LoopRun, Seen] | None = None
+        self.ending: Callable[[], BaseException] = Stop  # what leaves the loop after the explanation
+        self.takes: Callable[[Seen], bool] = lambda seen: False  # a guard that deals with an alarm by itself
+        self.took: Callable[[Seen], bool] = lambda seen: False  # and did so, when this step was first executed
         self.muted = False  # after the explanation: let the program end in peace
         self.extra: Callable[[], Seen | None] | None = None  # one more look between two iterations
         self.drawn = DrawnIndices()
         self.hooks = Hooks(self.sentinel, self.loops)
+        self.gate: Gate | None = None
         self._live: tuple[int, int] | None = None
+        self._habits: dict[int, tuple[FetchHabit, FetchHabit]] = {}  # of each loop statement
+        Watcher.current = self
 
     def explain_with(self, investigator: Investigator) -> None:
         self.loops.investigator = investigator
 
     def remove(self) -> None:
         self.hooks.remove()
+        if self.gate is not None:
+            self.gate.remove()
+        if Watcher.current is self:
+            Watcher.current = None
         self.drawn.undo()
         self.loops.forget()
 
@@ -59,10 +77,10 @@ class Watcher:
     def alarm(self, seen: Seen) -> None:
         attempts = Attempts.current
         if attempts is not None:
-            if attempts.symptom(seen):
+            if not self.took(seen) and attempts.symptom(seen):
                 raise Rewind(attempts.run)
             return
-        if self.muted or self.pending is not None:
+        if self.muted or self.pending is not None or self.takes(seen):
             return
         seen.site = self._user_site()
         runs = [r for r in self.loops.enclosing(sys._getframe(1)) if r.watched and r.record and r.record.snapshots]
@@ -70,8 +88,24 @@ class Watcher:
             return self.fallback(seen)
         run = next((r for r in runs if self.loops.trains(r)), runs[0])  # not the loop over micro-batches inside of it
         self.pending = (run, seen)
-        if seen.hard:
+        if seen.hard and not run.library:
             raise Rewind(run)
+
+    def feed(self, site: int, frame: FrameType, iterator: Iterator[Any], consumer: Consumer) -> Iterator[Any]:
+        """Items for a loop whose source is not rewritten. Updates after an alarm are held back until its body ends."""
+        if self.gate is None:
+            self.gate = Gate(self._holds)
+        return self.loops.feed(iterator, site, frame, consumer)
+
+    def _holds(self, optimizer: Any) -> bool:
+        attempts = Attempts.current
+        if attempts is not None:
+            held = attempts.run.library and attempts.outcome.ended == "symptom"
+        else:
+            held = self.pending is not None and self.pending[0].library and self.pending[1].hard
+        if self.gate is not None:
+            self.gate.copies = attempts is not None
+        return held
 
     def _user_site(self) -> tuple[str, int, str] | None:
         for frame in callers(sys._getframe(2)):
@@ -82,17 +116,32 @@ class Watcher:
     def _on_finished(self, run: LoopRun) -> bool:
         if self.muted:
             return False
-        if self.pending is None and run.engaged and run.record is not None and run.record.snapshots:
-            if not self.sentinel.pace.fresh and self.extra is None:
+        record, sentinel = run.record, self.sentinel
+        ripe = record is not None and record.ripe(run.index)
+        if self.pending is None and run.engaged and record is not None and record.snapshots:
+            if not (ripe or sentinel.looked or self.extra is not None):
                 return False
-            seen = self._turned_bad(run.record.snapshots[-1])
-            if seen is None and self.extra is not None:
-                seen = self.extra()
+            seen = self._looked_at_everything(record, ripe)
             if seen is not None:
                 self.pending = (run, seen)
-            else:
-                run.record.clean_at = run.index
-        return self.pending is not None and self.pending[0] is run
+            elif sentinel.fresh:
+                record.clean_at = run.index
+        if self.pending is None or self.pending[0] is not run:
+            return False
+        if run.consumer is not None and not run.consumer.repeats(run.index):
+            self.fallback(self.pending[1])  # the same item cannot be handed out again
+            return False
+        return True
+
+    def _looked_at_everything(self, record: Recorder, ripe: bool) -> Seen | None:
+        """Between two iterations: parameters and state if a snapshot is to be taken of them, buffers, and more."""
+        start = time.thread_time()
+        seen = self.sentinel.look_everywhere() if ripe else None
+        seen = seen or self._turned_bad(record.snapshots[-1]) or (self.extra() if self.extra is not None else None)
+        self.sentinel.looked = False
+        if ripe:
+            record.looked(time.thread_time() - start)
+        return seen
 
     def _turned_bad(self, snapshot: Snapshot) -> Seen | None:
         """A buffer that is non-finite now; one that was so before the iteration (a mask) is accepted as it is."""
@@ -126,6 +175,14 @@ class Watcher:
 
     # re-execution ----------------------------------------------------------------------------------------------
 
+    def goes_on(self, snapshot: Snapshot) -> None:
+        """The loop goes on from `snapshot` for good: what came later is forgotten."""
+        sentinel = self.sentinel
+        sentinel.steps, sentinel.backwards = snapshot.steps, snapshot.backwards
+        sentinel.history.rewind(snapshot.backwards, snapshot.steps)
+        sentinel.reset()
+        self.muted, self.pending = False, None
+
     def attempt_begins(self, attempt: Attempt) -> None:
         sentinel = self.sentinel
         if self._live is None:
@@ -154,4 +211,5 @@ class Watcher:
             backwards=lambda: self.sentinel.backwards,
             spend=spend,
             indices=self.drawn.latest,
+            habits=self._habits.setdefault(run.number, (FetchHabit(), FetchHabit())),
         )

@@ -54,7 +54,7 @@ def _character(source: str, offset: int) -> int:
 
 
 def _message(report: Report) -> str:
-    parts = [words.headline(report)]
+    parts = [f"{words.headline(report)}."]
     if report.causes:
         cause = report.causes[0]
         parts.append(f"{words.cause_title(cause)}: {cause.summary}")
