@@ -100,7 +100,8 @@ class Checking(Session):
                 snapshot=snapshot, until=run.index, around=_around(probe, scope),
                 prepare=lambda: state.extend(nonfinite_parameters(models)),
             )  # fmt: skip
-            failure = self._failure(outcome, scope, _name_of(snapshot, run))  # while its tensors hold what they held
+            name_of = _namer(snapshot, run)
+            failure = self._failure(outcome, scope, lambda t: name_of(t, run.item))  # before they are written to
             rules = rules_of(models, scope.trace)
             again = LayerProbe(models)
             yield from _initialised(rules, models, snapshot, run.index, again)
@@ -127,7 +128,7 @@ class Checking(Session):
         roots = root_modules(snapshot.modules)
         return Scope(is_user_file=is_user_file, roots=lambda: roots)
 
-    def _failure(self, outcome: Outcome, scope: Scope, name_of: Any) -> Problem | None:
+    def _failure(self, outcome: Outcome, scope: Scope, name_of: Callable[[Any], str | None]) -> Problem | None:
         """The first step fails: with a non-finite loss or gradient, or by raising."""
         from whynan.preflight import step
         from whynan.preflight.births import where_of
@@ -151,7 +152,9 @@ class Checking(Session):
         assert self.watcher is not None and run.record is not None
         snapshot = run.record.at_or_before(run.index)
         assert snapshot is not None
-        tries = Tries(snapshot, run.index, lambda: self._scope(snapshot), _name_of(snapshot, run), attempts._nexts.clear)
+        tries = Tries(
+            snapshot, run.index, lambda: self._scope(snapshot), _namer(snapshot, run), lambda: attempts._nexts.clear()
+        )
         return Epoch(run, attempts, self.watcher, tries, self.seconds)
 
     # what only another process, or the source, can tell -----------------------------------------------------------
@@ -232,17 +235,17 @@ def _lines_of_the_loss(scope: Scope, file: str) -> set[int]:
     return lines
 
 
-def _name_of(snapshot: Snapshot, run: LoopRun) -> Callable[[Any], str | None]:
-    """What the user calls a tensor: by its module, or by its place in the item of the loop."""
+def _namer(snapshot: Snapshot, run: LoopRun) -> Callable[[Any, Any], str | None]:
+    """What the user calls a tensor in a step with some item: by its module, or by its place in that item."""
     from whynan.preflight.data.sources import names as names_of_item
     from whynan.replay.names import Name, Names, flatten, root_modules
 
-    names = Names(root_modules(snapshot.modules), snapshot.optimizers)
-    called = names_of_item(run)
-    for path, tensor in flatten(run.item):
-        names.add(tensor, Name("item", called.get(path, f"batch{path}")))
+    roots, called = root_modules(snapshot.modules), names_of_item(run)
 
-    def name_of(tensor: Any) -> str | None:
+    def name_of(tensor: Any, item: Any) -> str | None:
+        names = Names(roots, snapshot.optimizers)
+        for path, part in flatten(item):
+            names.add(part, Name("item", called.get(path, f"batch{path}")))
         known = names.of(tensor)
         if known is None or known.kind == "item":
             return known.name if known is not None else None

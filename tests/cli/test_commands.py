@@ -68,6 +68,7 @@ def test_explain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
     fake = types.ModuleType("whynan_pages")
     fake.page = page  # type: ignore[attr-defined]
+    fake.all_causes = dict  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "whynan_pages", fake)
     monkeypatch.setattr("whynan.cli.explain._CATALOGUE", "whynan_pages")
     assert main(["explain", "log-of-zero"]) == 0

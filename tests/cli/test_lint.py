@@ -100,6 +100,19 @@ def test_rules_and_explain(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "WN999"]) == 2
 
 
+def test_causes_and_rules_name_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", "log-of-underflow"])
+    assert "Lint rules that find this before it happens: " in (page := capsys.readouterr().out)
+    named = page.splitlines()[-1]
+    assert "WN102 log-of-softmax" in named and "WN410 one-minus-sigmoid (preview)" in named and "WN601" not in named
+    main(["explain", "log-of-zero"])  # a class: what its causes name
+    assert "WN102 log-of-softmax" in capsys.readouterr().out.splitlines()[-1]
+    main(["explain", "maximizing-optimizer"])
+    assert "Lint rules" not in capsys.readouterr().out
+    main(["explain", "WN102"])
+    assert "log-of-underflow" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_torch_is_not_imported(folder: Path) -> None:
     program = (
         "import sys; sys.modules['torch'] = None\n"

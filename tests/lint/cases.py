@@ -209,4 +209,147 @@ CASES = {
             s = "\u00e4\u00f6\u00fc"; t = torch.log(torch.softmax(z, -1))  # WN102:20
             return t
     """,
+    "masks of steps, tokens and chance keep an entry": """
+        class Pool(nn.Module):
+            def forward(self, x, attention_mask, lengths, mask, batch):
+                a = (x * attention_mask).sum(1) / attention_mask.sum(1)
+                steps = torch.arange(x.shape[1])[None] < lengths[:, None]
+                b = (x * steps).sum(1) / steps.sum(1)
+                drop = torch.rand(x.shape[0]) > 0.5
+                c = (x * drop).sum(1) / drop.sum()
+                d = (x * mask).sum() / mask.sum()
+                e = x[batch["mask"]].mean() + x[drop].mean() + x[attention_mask].mean()
+                scores = x.masked_fill(~steps, -math.inf).softmax(-1)
+                return a + b + c + d + e + scores
+    """,
+    "conditions on data may be empty": """
+        class Pool(nn.Module):
+            def forward(self, x, labels, loss_mask):
+                chosen = labels != -100
+                a = (x * chosen).sum() / chosen.sum()  # WN306:13
+                b = (x * loss_mask).sum() / loss_mask.sum()  # WN306:13
+                c = x[labels > 0].mean()  # WN510:13
+                return a + b + c
+        def masked_mean(x, mask):
+            return (x * mask).sum() / mask.sum()  # WN306:12
+    """,
+    "a mask that a caller makes from lengths": """
+        def batch_mean(loss, mask):
+            return loss.sum(1) / mask.sum(1)
+        def compute(loss, length):
+            mask = torch.ones(3, 4)
+            mask *= length_to_mask(length)
+            return batch_mean(loss, mask)
+    """,
+    "nansum means NaN": """
+        def mean(x):
+            valid = x.isfinite()
+            return x.nansum(-1) / valid.sum(-1)
+    """,
+    "two entries of one tensor differ": """
+        def forward(pos, i, j):
+            a = (pos[i] - pos[j]).pow(2).sum(-1).sqrt()
+            b = (pos[:, None] - pos[None, :]).pow(2).sum(-1).sqrt()  # WN202:9
+            return a + b
+    """,
+    "one vector may vanish, all of them do not": """
+        def forward(x):
+            area = x.norm(dim=1)
+            return area / area.sum()
+    """,
+    "callers under no_grad": """
+        class Layer(nn.Module):
+            def project(self, x, top):
+                norm = x.norm()
+                return torch.where(norm <= 0, x, x / norm)
+            def forward(self, x):
+                with torch.no_grad():
+                    x = self.project(x, 1)
+                return x
+    """,
+    "callers with gradient": """
+        class Layer(nn.Module):
+            def project(self, x, top):
+                norm = x.norm()
+                return torch.where(norm <= 0, x, x / norm)  # WN512:42
+            def forward(self, x):
+                return self.project(x, 1)
+    """,
+    "shifted in place": """
+        def loss(logits, target):
+            top = logits.max(-1)[0]
+            logits.sub_(top.unsqueeze(-1))
+            e = logits.exp()
+            total = e.sum(-1)
+            return torch.log(total) - target, e / total.unsqueeze(-1)
+    """,
+    "not shifted": """
+        def loss(logits, target):
+            e = logits.exp()
+            total = e.sum(-1)
+            return torch.log(total) - target, e / total.unsqueeze(-1)  # WN404:12 WN403:39
+    """,
+    "a ratio of one is one": """
+        def forward(log_probs, old_log_probs, advantages):
+            a = torch.exp(log_probs - log_probs.detach()) * advantages
+            b = torch.exp(log_probs - old_log_probs)  # WN402:9
+            return a + b
+    """,
+    "somebody chose the other way": """
+        def forward(log_probs, old_log_probs, stable):
+            if not stable:
+                return torch.exp(log_probs - old_log_probs)
+            return torch.softmax(log_probs - old_log_probs, -1)
+    """,
+    "what is not finite is looked for": """
+        class Loss(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.ctc = nn.CTCLoss()
+            def forward(self, *given):
+                loss = self.ctc(*given)
+                return loss if torch.isfinite(loss) else loss * 0
+    """,
+    "exp of a layer in inference": """
+        class Durations(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.out = nn.Linear(4, 1)
+            def forward(self, x):
+                d = self.out(x)
+                if not self.training:
+                    return d.exp()
+                return d.exp()  # WN401:16
+    """,
+    "python numbers become complex": """
+        def spread(n, x, x2):
+            mean = x / n
+            return (x2 / n - mean ** 2) ** 0.5
+    """,
+    "eigenvalues are seldom differentiated": """
+        def forward(weights, x):
+            values, vectors = torch.linalg.eigh(weights)
+            return vectors @ values.clamp(min=0).sqrt().diag() + x.clamp(min=0).sqrt()  # WN201:58
+    """,
+    "named entries of one tensor differ": """
+        def forward(junctions, start, end):
+            a, b = junctions[start, :], junctions[end, :]
+            between = b - a
+            return between / torch.norm(between, dim=-1)[..., None]
+    """,
+    "the ends of an interpolation are noise": """
+        def slerp(a, b, t):
+            return a / a.norm()
+        def unit(a, b, t):
+            return a / a.norm()  # WN305:12
+    """,
+    "latents vary": """
+        class Sampler(DiffusionPipeline):
+            @staticmethod
+            def standard(volume):
+                return (volume - volume.mean()) / volume.std()
+        class Scaler:
+            def standard(self, volume):
+                return (volume - volume.mean()) / volume.std()  # WN304:16
+    """,
 }

@@ -32,7 +32,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "latin.py").write_bytes(b"import torch  # caf\xe9\n")
     (tmp_path / "nul.py").write_bytes(b"import torch\n\0\n")
     (tmp_path / "syntax.py").write_text("import torch\nx = (\n")
-    (tmp_path / "other.py").write_bytes(b"\xff\xfe no torc" b"h\n")
+    (tmp_path / "other.py").write_bytes(b"\xff\xfe no torch\n")
     outcomes = {Path(o.path).name: o for o in lint_paths([tmp_path])}
     assert all(outcomes[name].error for name in ("latin.py", "nul.py", "syntax.py"))
 

@@ -26,13 +26,26 @@ def run(options: argparse.Namespace) -> int:
     rule = find(options.cause)
     if rule is not None and (rule.code == options.cause.upper() or not _is_cause(rule.name)):
         print(rule.page.rstrip("\n"))
+        print(f"\nCauses that this can become: {', '.join(rule.causes)} (`whynan explain {rule.causes[0]}`).")
         return 0
     try:
         page: str = _catalogue().page(options.cause)
     except KeyError as error:  # its message is the menu of causes
         raise UsageError(str(error.args[0])) from None
     print(page.rstrip("\n"))
+    rules = _rules(options.cause)
+    if rules:
+        print(f"\nLint rules that find this before it happens: {', '.join(rules)}.")
     return 0
+
+
+def _rules(name: str) -> list[str]:
+    """The lint rules that name a cause, its class, or a cause of this class."""
+    from ..lint.rule import rules_about
+
+    entries = [e for e in _catalogue().all_causes().values() if name in (e.name, e.class_)]
+    named = {e.name for e in entries} | {e.class_ for e in entries}
+    return [f"{rule.code} {rule.name}{' (preview)' if rule.preview else ''}" for rule in rules_about(*sorted(named))]
 
 
 def _is_cause(name: str) -> bool:

@@ -21,14 +21,15 @@ def given(file: File, name: ast.Name) -> list[ast.expr]:
     if function is None or name.id not in flow.arguments(function) or flow.bindings(file, function, name.id):
         return []
     out = []
-    for call in _callers(file, function)[:MOST]:
+    for call in callers(file, function)[:MOST]:
         value = flow.argument(call, function, name.id)
         if value is not None and file.function(value) is not function:
             out.append(value)
     return out
 
 
-def _callers(file: File, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.Call]:
+def callers(file: File, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.Call]:
+    """The calls of a function in this file; [] where its name is defined more than once."""
     owner = file.parents.get(function)
     if isinstance(owner, ast.ClassDef):
         if function.name in ("forward", "__call__"):
@@ -112,5 +113,5 @@ def in_loop(file: File, function: ast.AST) -> list[ast.Call]:
     """The calls of a function in loops of this file."""
     if not isinstance(function, FUNCTIONS):
         return []
-    found = _callers(file, function)
+    found = callers(file, function)
     return [c for c in found if any(isinstance(a, (ast.For, ast.While)) for a in file.ancestors(c))]

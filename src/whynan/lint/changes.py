@@ -25,6 +25,12 @@ def changed(file: File, use: ast.expr, value: ast.expr) -> bool:
     return any(flow.position(value) < place < flow.position(use) for place in places)
 
 
+def touched(file: File, use: ast.expr) -> bool:
+    """Whether the value of a name is changed in place anywhere before its use in the function: `z.sub_(top)`."""
+    key = ast.unparse(use)
+    return any(place < flow.position(use) for place in _changes(file).get((file.scope(use), key), ()))
+
+
 def _changes(file: File) -> dict[tuple[ast.AST, str], list[Place]]:
     """(function, name) -> where its value is changed in place."""
     cache = file.__dict__.get("_changes")

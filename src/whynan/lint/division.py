@@ -10,9 +10,10 @@ from typing import Literal
 from whynan.lint.file import File
 from whynan.lint.gradients import created
 from whynan.lint.guarded import guarded
-from whynan.lint.meaning import behind, through
+from whynan.lint.masks import never_empty, unexplained
+from whynan.lint.meaning import behind, constant, through
 from whynan.lint.parts import ARRAYS, bare, root_argument, sum_of_squares, zero
-from whynan.lint.ranges import SATURATED_SOFTMAX
+from whynan.lint.ranges import SOFT
 from whynan.lint.tensors import tensorial
 from whynan.lint.values import range_of, selects
 from whynan.remedy import flow
@@ -21,10 +22,9 @@ from whynan.remedy.form import Form, form, same
 Shape = Literal["sum", "range", "std", "norm", "count", "length", "other"]
 LENGTH = re.compile(r"(^|[._])(\w*_)?(lens?|lengths?|seq_?lens?|n_tokens|num_tokens)\d*$", re.IGNORECASE)
 
-INPUT = re.compile(
-    r"(^|[._])(\w*_)?(x|y|z|src|tgt|attn|attention|input|text|feats?|frames?|seq|spec|mel|pad|padding|encoder)_(\w*_)?masks?$"
-)
-SUMS = ("sum", "nansum", "matmul", "index_add", "scatter_add")
+INPUT = re.compile(r"(^|[._])(\w*_)?(x|y|z|feats?|spec|mel|pad|padding)_(\w*_)?masks?$")
+IDS = re.compile(r"(^|[._])(ids?|tokens?|index|indices|idx|items?|seqs?|sequences?|inputs?)$")
+SUMS = ("sum", "matmul", "index_add", "scatter_add")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,8 @@ def _division(file: File, f: Form) -> Division | None:
     if len(f.args) < 2 or f.args[1].number is not None:
         return None
     below, why = f.args[1], zero(file, f.args[1])
-    if why == SATURATED_SOFTMAX:
-        return None  # a probability in a denominator is that of something that was drawn
+    if why in SOFT:
+        return None  # a probability or a gate in a denominator is seldom one that saturates
     shape = shape_of(file, f, why)
     if shape == "length":
         why = "a sequence may be empty"
@@ -69,20 +69,43 @@ def _plausible(file: File, f: Form, shape: Shape) -> bool:
     inner, top = bare(file, f.args[1]), through(file, f.args[0])
     if shape == "std":  # (x - mean) / std of data; a ratio of two spreads is of values that vary
         parts = [a for a in (*top.args, *inner.args) if a.number is None]
-        return top.op == "sub" and not any(created(file, through(file, a)) for a in parts)
+        centred = top.op == "sub" and not _generates(file, f.node)
+        return centred and not any(created(file, through(file, a)) for a in parts)
     if shape == "norm":
-        return inner.lib != "numpy"
+        return inner.lib != "numpy" and not _interpolates(file, f.node)
     if shape == "count":
         same_mask = bool(inner.args) and same(file, behind(file, inner.args[0]), behind(file, f.args[0]))
         counted = inner.op in ("bincount", "histc", "degree")
-        mean = bare(file, f.args[0]).op in SUMS or (same_mask and _compared(file, inner))
-        return (mean or counted) and not _whole_input(file, inner)
+        top = bare(file, f.args[0])
+        if isinstance(top.node, ast.Call) and flow.last_name(top.node.func) == "nansum":
+            return False  # NaN is what is meant where nothing is left
+        mean = top.op in SUMS or (same_mask and _compared(file, inner))
+        return (mean or counted) and not _steps(file, f.args[1], inner) and not _whole_input(file, inner)
     return True
+
+
+def _generates(file: File, node: ast.AST) -> bool:
+    """In a pipeline that only generates: its latents vary."""
+    owner = file.class_of(node)
+    return owner is not None and any("Pipeline" in ast.unparse(base) for base in owner.bases)
+
+
+def _interpolates(file: File, node: ast.AST) -> bool:
+    """In a spherical interpolation, whose ends are noise."""
+    function = file.function(node)
+    return function is not None and "slerp" in function.name.lower()
 
 
 def _compared(file: File, inner: Form) -> bool:
     """Whether what is counted is a condition rather than somebody's mask."""
     return isinstance(through(file, inner.args[0]).node, ast.Compare)
+
+
+def _steps(file: File, below: Form, inner: Form) -> bool:
+    """Whether what is counted are the steps of an input, or random choices, of which there always are some."""
+    if not inner.args or inner.op in ("bincount", "histc", "degree"):
+        return False
+    return never_empty(file, below.node) or unexplained(file, inner.args[0].node)
 
 
 def _whole_input(file: File, inner: Form) -> bool:
@@ -95,13 +118,20 @@ def _whole_input(file: File, inner: Form) -> bool:
     texts = [file.segment(mask.node)]
     if isinstance(mask.node, ast.Name):
         texts += [file.segment(s) for s, _ in flow.bindings(file, file.scope(mask.node), mask.node.id)]
-    test = mask.node
-    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.NotEq):
-        other = form(file, test.comparators[0])
-        if other.number == 0:  # tokens that are not padding
-            return True
+    if _tokens(file, mask):
+        return True
     padding = any(word in text.lower() for text in texts for word in ("length", "pad", "lens"))
     return padding or INPUT.search(name.lower()) is not None
+
+
+def _tokens(file: File, mask: Form) -> bool:
+    """Whether a mask is `ids != 0`, `ids.ne(0)` or `ids > 0`: what is not padding."""
+    test = mask.node
+    if isinstance(test, ast.Compare):
+        zero_side = constant(file, form(file, test.comparators[0])) == 0
+        above = isinstance(test.ops[0], ast.Gt) and IDS.search(ast.unparse(test.left)) is not None
+        return zero_side and (above or isinstance(test.ops[0], ast.NotEq))
+    return mask.op == "ne" and len(mask.args) == 2 and mask.args[1].number == 0
 
 
 def shape_of(file: File, f: Form, why: str) -> Shape:

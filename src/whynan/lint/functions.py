@@ -18,6 +18,7 @@ from whynan.lint.ranges import (
     SOFT,
     TINY,
     UNKNOWN,
+    ZERO_VECTOR,
     Handler,
     Range,
 )
@@ -63,7 +64,8 @@ def _reduce(file: File, f: Form, depth: int) -> Range:
     if inner is None or inner.op in ("softmax", "sigmoid", "exp", "generatorexp", "listcomp", "rand"):
         return Range(0) if r.nonnegative and r.lo > -INF else UNKNOWN
     hi = r.hi if f.op == "mean" else INF
-    zero = "" if r.zero in SOFT or "clamp" in r.zero else r.zero  # not all at once
+    alone = r.zero in SOFT or r.zero == ZERO_VECTOR or "clamp" in r.zero  # not all at once
+    zero = "" if alone else r.zero
     return Range(TINY if r.positive else min(r.lo, 0), hi, zero=zero, count=r.count)
 
 
@@ -74,7 +76,8 @@ def _of_zeros(file: File, f: Form, depth: int) -> Range:
     if second is not None and not _along_dimension(f, second):
         s = range_of(file, second, depth)
         if f.op in ("max", "maximum"):
-            return Range(max(r.lo, s.lo), max(r.hi, s.hi), zero=_both(r, s))
+            number = f.lib == "python" and not (r.zero and s.zero)  # max(0, n) of Python numbers
+            return Range(max(r.lo, s.lo), max(r.hi, s.hi), zero="" if number else _both(r, s))
         return Range(min(r.lo, s.lo), min(r.hi, s.hi), zero=r.zero if r.nonnegative and s.nonnegative else "")
     if r.zero == ENDS_COINCIDE:
         return replace(r, zero="")
@@ -167,7 +170,7 @@ def _linspace(file: File, f: Form, depth: int) -> Range:
 
 
 def _norm(file: File, f: Form, depth: int) -> Range:
-    return Range(0, INF, zero="a vector may be all zeros" if may_vanish(file, f.arg(0)) else "")
+    return Range(0, INF, zero=ZERO_VECTOR if may_vanish(file, f.arg(0)) else "")
 
 
 def _spread(file: File, f: Form, depth: int) -> Range:

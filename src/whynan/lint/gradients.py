@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 
+from whynan.lint.calls import callers
 from whynan.lint.file import File
 from whynan.remedy import flow
 from whynan.remedy.form import SELECTING, Form, form
@@ -23,6 +24,7 @@ LOSS = re.compile(
 )
 MODULE = re.compile(r"(^|\.)(\w*Module|\w*Loss|\w*Layer|\w*Net|\w*Block|\w*Model|Likelihood|Kernel)$")
 APART = re.compile(r"Metric|Optimizer|Processor|Extractor|Dataset|Transform|Pipeline|Scheduler|Function$")
+FEATURES = re.compile(r"^(?!.*Loss).*(Features?|Extractor|Preprocess|Augment|Dataset|Metric)", re.IGNORECASE)
 CREATED = frozenset(
     "rand rand_like randint arange linspace zeros ones one_hot uniform eye tensor as_tensor from_numpy".split()
 )
@@ -45,20 +47,31 @@ def switched_off(file: File, node: ast.AST) -> bool:
         return True
     loop = False
     for outer in file.ancestors(node):
-        if isinstance(outer, (ast.With, ast.AsyncWith)):
-            if any(off in ast.unparse(item.context_expr) for item in outer.items for off in OFF):
+        if _off(outer):
+            return True
+        if isinstance(outer, FUNCTIONS):
+            if outer.name in SETUP or outer.name in AWAY or _called_off(file, outer):
                 return True
-        elif isinstance(outer, FUNCTIONS):
-            if any(off in ast.unparse(d) for d in outer.decorator_list for off in OFF):
-                return True
-            if outer.name in SETUP or outer.name in AWAY:
-                return True
-        elif isinstance(outer, ast.ClassDef) and any(APART.search(ast.unparse(base)) for base in outer.bases):
+        elif isinstance(outer, ast.ClassDef) and (
+            any(APART.search(ast.unparse(base)) for base in outer.bases) or FEATURES.search(outer.name)
+        ):
             return True
         elif isinstance(outer, ast.Module):
             return not loop  # statements of a script outside of its loops prepare data
         loop = loop or isinstance(outer, (ast.For, ast.While, *FUNCTIONS))
     return False
+
+
+def _called_off(file: File, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether every call of a function in this file stands under no_grad."""
+    found = callers(file, function)
+    return bool(found) and all(any(_off(a) for a in file.ancestors(call)) for call in found)
+
+
+def _off(node: ast.AST) -> bool:
+    if isinstance(node, (ast.With, ast.AsyncWith)):
+        return any(off in ast.unparse(item.context_expr) for item in node.items for off in OFF)
+    return isinstance(node, FUNCTIONS) and any(off in ast.unparse(d) for d in node.decorator_list for off in OFF)
 
 
 def _switched_on(file: File, node: ast.AST) -> bool:

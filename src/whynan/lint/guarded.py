@@ -7,6 +7,7 @@ A test that names what is used (`if n > 0:`, `assert mask.any()`, an early retur
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from whynan.lint.file import File
@@ -16,6 +17,7 @@ from whynan.remedy.source import FUNCTIONS
 TESTS = (ast.If, ast.While, ast.IfExp)
 EXITS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 REPAIRS = frozenset("nan_to_num nan_to_num_ isnan isinf isfinite where masked_fill masked_fill_ nanmean nansum".split())
+STABLE = re.compile(r"(^|[._ ])(un)?stable\b|numerically")
 _PLAIN = frozenset("self torch np F nn math numpy cls".split())
 
 
@@ -74,6 +76,8 @@ def _tested(file: File, node: ast.expr, names: set[str]) -> bool:
     inner: ast.AST = node
     for outer in file.ancestors(node):
         if isinstance(outer, TESTS) and inner is not outer.test:
+            if STABLE.search(ast.unparse(outer.test)):
+                return True  # somebody chose the other way
             tested = [outer.test, *_named_tests(file, outer.test)]
             if any(_mentions(test, names) for test in tested):
                 return True

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from whynan.lint.changes import touched
 from whynan.lint.file import File
 from whynan.lint.meaning import LIBS, behind, through
 from whynan.lint.values import EPS, range_of
@@ -106,6 +107,8 @@ def exponent_of(file: File, f: Form) -> Form | None:
 def bounded(file: File, z: Form) -> bool:
     """Whether exp(z) cannot overflow: z is shifted by its largest, or bounded."""
     inner = through(file, z)
+    if any(isinstance(f.node, (ast.Name, ast.Attribute)) and touched(file, f.node) for f in (z, inner)):
+        return True  # shifted or bounded in place
     if inner.op in ("mul", "div") and len(inner.args) == 2:  # a temperature scales what was shifted
         return range_of(file, inner).hi <= 80 or any(range_of(file, a).hi <= 0 for a in inner.args)
     return range_of(file, z).hi <= 80

@@ -12,6 +12,7 @@ from whynan.remedy.form import Form
 INF = math.inf
 TINY = 1e-300
 ENDS_COINCIDE = "the two ends may coincide"
+ZERO_VECTOR = "a vector may be all zeros"
 SATURATED_SOFTMAX = "softmax gives exactly 0 and 1 in float32"
 SATURATED_SIGMOID = "sigmoid reaches exactly 1 above 16.6 and 0 below -88 in float32"
 SATURATED_TANH = "tanh gives exactly 1 above 9.01 in float32"

@@ -81,6 +81,6 @@ def find(name: str) -> Rule | None:
     return next((r for r in all_rules().values() if name.upper() == r.code or name == r.name), None)
 
 
-def rules_about(cause: str) -> list[Rule]:
-    """The rules that name a cause."""
-    return [rule for rule in all_rules().values() if cause in rule.causes]
+def rules_about(*causes: str) -> list[Rule]:
+    """The rules that name one of these causes."""
+    return [rule for rule in all_rules().values() if set(causes) & set(rule.causes)]

@@ -6,7 +6,7 @@ import ast
 import re
 
 from whynan.lint.file import File
-from whynan.lint.meaning import through
+from whynan.lint.meaning import behind, through
 from whynan.lint.values import range_of
 from whynan.remedy import flow
 from whynan.remedy.form import Form
@@ -24,6 +24,8 @@ def may_vanish(file: File, f: Form | None, depth: int = 0) -> bool:
     f = through(file, f)
     if f.op in RANDOM:
         return False
+    if f.op == "sub" and _two_of_one(file, f):
+        return False
     if f.op == "sub" or _layer_keeps_zero(file, f, depth):
         return True
     if f.op == "name" and isinstance(f.node, ast.Name):
@@ -33,6 +35,17 @@ def may_vanish(file: File, f: Form | None, depth: int = 0) -> bool:
     if f.op in ("mul", "div", "relu", "clamp", "abs", "masked_fill", "cross", "mean", "sum") and f.args:
         return bool(range_of(file, f).zero) or any(may_vanish(file, a, depth + 1) for a in f.args)
     return bool(range_of(file, f).zero)
+
+
+def _two_of_one(file: File, f: Form) -> bool:
+    """pos[i] - pos[j], box[:, 1] - box[:, 0]: two different entries of one tensor, not every one with every one."""
+    nodes = [behind(file, a).node for a in f.args[:2]]
+    if len(nodes) != 2 or not all(isinstance(n, ast.Subscript) for n in nodes):
+        return False
+    bases = {ast.unparse(n.value) for n in nodes if isinstance(n, ast.Subscript)}
+    indices = [n.slice for n in nodes if isinstance(n, ast.Subscript)]
+    spread = any(isinstance(i, ast.Constant) and i.value is None for index in indices for i in ast.walk(index))
+    return len(bases) == 1 and not spread
 
 
 def _layer_keeps_zero(file: File, f: Form, depth: int) -> bool:

@@ -29,7 +29,7 @@ class Epoch:
     tries: Tries
     seconds: float
     scan: Scan = field(default_factory=Scan)
-    _extremes: dict[str, tuple[float, int, Any]] = field(default_factory=dict)
+    _extremes: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     def look(self, step_is_sound: bool) -> Generator[Attempt, Outcome, None]:
         """step_is_sound: the first step was finite; else there is no use in more."""
@@ -40,7 +40,7 @@ class Epoch:
         else:
             self.scan = self._at_hand(names)
             if step_is_sound:
-                yield from self.tries.blind(self.attempts.iterator)
+                yield from self.tries.on()
         self.scan.handled = self.tries.finite_with - self.tries.failed_with
 
     def _fed(self, names: dict[str, str], try_them: bool) -> Generator[Attempt, Outcome, None]:
@@ -51,24 +51,24 @@ class Epoch:
                 yield from self.tries.item(number, item, tuple(indices or ())[:KEPT], bad)
             elif not number and try_them:
                 self.tries.done, self.tries.finite_with = 1, set(bad)
-            self._keep_extremes(number, item)
+            self._keep_extremes(item)
             if time.monotonic() > deadline:
                 self.scan.complete = False
                 break
         if try_them:
             yield from self._outliers()
 
-    def _keep_extremes(self, number: int, item: Any) -> None:
+    def _keep_extremes(self, item: Any) -> None:
         """For each tensor the batch with its largest magnitude so far."""
         for name, columns in self.scan.tensors.items():
             if columns.floating and columns.absmax > self._extremes.get(name, (0.0,))[0]:
-                self._extremes[name] = (columns.absmax, number, item)
+                self._extremes[name] = (columns.absmax, item)
 
     def _outliers(self) -> Generator[Attempt, Outcome, None]:
         """One step with the batch that holds an outlier: does it move the weights farther than others do?"""
-        for name, (_, number, item) in self._extremes.items():
+        for name, (_, item) in self._extremes.items():
             worst = max((fact.worst_z or 0.0 for fact in self.scan.tensors[name].facts()), default=0.0)
-            if worst > OUTLIER and (yield from self.tries.is_harmless(number, item)):
+            if worst > OUTLIER and (yield from self.tries.is_harmless(item)):
                 self.scan.harmless.add(name)
 
     def _items(self) -> Iterator[tuple[Any, list[int] | None]]:
@@ -89,9 +89,7 @@ class Epoch:
         """The body of the loop draws its batches: its loader, else the tables that the program has at hand."""
         loader = sources.running_loader(self.watcher)
         if loader is not None:
-            return look_through(
-                loader, seconds=self.seconds, names=sources.without_index(names), indices=self._drawn
-            )
+            return look_through(loader, seconds=self.seconds, names=sources.without_index(names), indices=self._drawn)
         tables = sources.tables(self.run)
         return look_through(
             [tables] if tables else [], seconds=self.seconds, names={f"[{name!r}]": name for name in tables}

@@ -49,7 +49,7 @@ def nonfinite_parameters(modules: Iterable[nn.Module]) -> Iterator[Problem]:
                     part="initialization", kind="nonfinite-parameter", severity="error", where=name,
                     message="is not finite before the first step",
                     measured=f"{nan:,} NaN and {inf:,} Inf of {values.numel():,} values",
-                    causes=("bad-initialization", "uninitialized-memory"),
+                    causes=("nonfinite-initialization", "uninitialized-memory"),
                 )  # fmt: skip
 
 

@@ -47,11 +47,11 @@ def _group(name: str, j: int, group: dict[str, Any]) -> Iterator[Problem]:
     if isinstance(eps, (int, float)) and name not in ("LBFGS",):
         if eps == 0:
             yield _problem("eps-zero", "error", where, "eps is 0: a parameter whose gradient is always 0 gets 0/0",
-                           "eps=0", ("optimizer-eps",), "eps=1e-8")  # fmt: skip
+                           "eps=0", ("optimizer-eps-zero",), "eps=1e-8")  # fmt: skip
         elif narrowest is not None and torch.tensor(eps, dtype=narrowest).item() == 0:
             kind = str(narrowest).removeprefix("torch.")
             yield _problem("eps-vanishes", "error", where, f"eps rounds to 0 in {kind}", f"eps={eps:g}",
-                           ("optimizer-eps",), "eps=1e-4  # or keep parameters in float32")  # fmt: skip
+                           ("optimizer-eps-in-half",), "eps=1e-4  # or keep parameters in float32")  # fmt: skip
     for beta in group.get("betas", ()) or ():
         value = float(beta)
         if not 0 <= value < 1:

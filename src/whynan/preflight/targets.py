@@ -64,7 +64,8 @@ def _classes(record: OpRecord, target: TensorRef, values: TensorRef, scan: Scan)
             yield _problem(record, "all-targets-ignored", "error", "every target is ignored: the mean over none is NaN",
                            f"{numbers.numel()} targets, all {ignored}")  # fmt: skip
         return
-    low, high, samples = int(kept.min()), int(kept.max()), ()
+    samples: tuple[int, ...] = ()
+    low, high = int(kept.min()), int(kept.max())
     if (over_all := scan.extremes_of(key_of(numbers))) is not None:
         low, high, samples = over_all if over_all[0] != ignored else (low, *over_all[1:])
     if low < 0 or high >= classes:

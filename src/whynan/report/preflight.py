@@ -120,12 +120,12 @@ def tables(answer: Preflight) -> Iterator[Rows]:
         ]  # fmt: skip
         yield Rows("Layers", heads, rows, len(answer.layers))
     if answer.edges:
-        heads = ("at", "op", "argument", "nearest", "edge", "distance")
-        rows = [
+        titles = ("at", "op", "argument", "nearest", "edge", "distance")
+        near: list[tuple[Any, ...]] = [
             (f"{e.file}:{e.line}" if e.file else "", e.op, e.argument, e.nearest, e.edge, e.distance)
             for e in answer.edges[:MOST_EDGES]
         ]  # fmt: skip
-        yield Rows("Closest to an edge", heads, rows, len(answer.edges))
+        yield Rows("Closest to an edge", titles, near, len(answer.edges))
     if answer.settings:
         yield Rows("Optimizer", ("group", "options"), list(answer.settings.items()), len(answer.settings))
 

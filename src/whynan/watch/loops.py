@@ -19,55 +19,17 @@ from typing import TYPE_CHECKING, Any
 from whynan.watch import inert
 from whynan.watch.attempts import Attempts, Investigator
 from whynan.watch.consumer import Consumer
-from whynan.watch.goingon import GoingOn
+from whynan.watch.looprun import LoopRun
 from whynan.watch.recorder import Recorder
 from whynan.watch.signals import Rewind
 from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_while
 
 if TYPE_CHECKING:
-    from whynan.watch.source import LoopSite, SiteTable
+    from whynan.watch.source import SiteTable
 
 _EMPTY: tuple[Iterable[Any], ...] = ((), [], range(0), range(1 << 99), {}, {}.items())
 _INERT = frozenset({itertools.repeat, *(type(iter(container)) for container in _EMPTY)})
 BARREN_ENTRIES = 20  # a loop entered this often without an optimizer step inside is left alone
-
-
-class LoopRun:
-    """One execution of one loop statement."""
-
-    __slots__ = ("site", "number", "frame", "index", "watched", "engaged", "done", "item", "record", "attempts",
-                 "fetching", "first", "goingon", "consumer", "inert")  # fmt: skip
-
-    def __init__(self, site: LoopSite, number: int, frame: FrameType, first: int) -> None:
-        self.site = site
-        self.number = number
-        self.frame = frame
-        self.first = first  # iterations of this loop statement before this execution of it
-        self.index = -1  # iteration of this run
-        self.watched = False  # state is recorded
-        self.engaged = False  # took an optimizer step: a training loop
-        self.done = False  # the condition of a while loop was false
-        self.fetching = True  # between the body and the next item
-        self.inert = False  # no code runs and no random number is drawn to get the next item
-        self.item: Any = None
-        self.record: Recorder | None = None
-        self.attempts: Attempts | None = None
-        self.goingon: GoingOn | None = None  # an earlier failure was survived, with something changed
-        self.consumer: Consumer | None = None  # the source is not rewritten: `watch(loader)` feeds the loop
-
-    @property
-    def library(self) -> bool:
-        """Nothing of ours may be raised through the body of this loop."""
-        return self.consumer is not None
-
-    def seek(self, index: int) -> None:
-        if self.consumer is not None:
-            self.consumer.seek(index)
-
-    @property
-    def iteration(self) -> int:
-        """Index over all executions of this loop statement, as a user counts batches."""
-        return self.first + self.index
 
 
 class LoopRuntime:
@@ -81,6 +43,7 @@ class LoopRuntime:
         self.investigator: Investigator | None = None
         self.on_exception: Callable[[LoopRun, BaseException], bool] = lambda run, exc: False
         self.on_finished: Callable[[LoopRun], bool] = lambda run: False
+        self.on_over: Callable[[LoopRun], bool] = lambda run: False  # a training loop has no further item
         self.on_leave: Callable[[LoopRun], bool] = lambda run: False
         self.observer: Any = None  # told when an attempt begins and ends
         self.on_yield: Callable[[LoopRun], None] = lambda run: None
@@ -252,10 +215,17 @@ class LoopRuntime:
                 try:
                     item = next(iterator)
                 except StopIteration:
-                    return
+                    run.over = run.watched and run.engaged and run.attempts is None
+                    if not run.over:
+                        return
                 except BaseException as error:
                     _leave_out_this_frame(error)
                     raise
+                if run.over:  # the last iterations may not have been looked at
+                    run.fetching = False
+                    while run.watched and self._again(run, iterator):
+                        yield run.item
+                    return
                 run.index += 1
                 if run.watched:
                     assert run.record is not None
@@ -302,13 +272,17 @@ class LoopRuntime:
         else:
             if run.goingon is not None:
                 run.goingon.leave()
-            if self.on_finished(run):
+            over, run.over = run.over, False
+            if self.on_over(run) if over else self.on_finished(run):
                 assert self.investigator is not None
+                run.done = False
                 run.attempts = Attempts(run, iterator, self.investigator, self.observer)
                 again = run.attempts.start()
             else:
                 if not run.engaged:
                     self._reconsider(run)
+                if over:
+                    return False
                 if run.record is not None and not run.inert:
                     run.record.habit.body_ended()
                 again = False

@@ -44,6 +44,7 @@ class Watcher:
         self.loops = LoopRuntime(sites, self._new_recorder)
         self.loops.on_exception = self._on_exception
         self.loops.on_finished = self._on_finished
+        self.loops.on_over = lambda run: self._on_finished(run, last=True)
         self.loops.on_leave = self._on_leave
         self.loops.observer = self
         self.fallback: Callable[[Seen], None] = lambda seen: None
@@ -113,11 +114,12 @@ class Watcher:
                 return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
         return None
 
-    def _on_finished(self, run: LoopRun) -> bool:
+    def _on_finished(self, run: LoopRun, last: bool = False) -> bool:
+        """`last`: no iteration follows. What the pace passed over is looked at while it can still be executed again."""
         if self.muted:
             return False
         record, sentinel = run.record, self.sentinel
-        ripe = record is not None and record.ripe(run.index)
+        ripe = record is not None and (record.ripe(run.index) or last or run.done)
         if self.pending is None and run.engaged and record is not None and record.snapshots:
             if not (ripe or sentinel.looked or self.extra is not None):
                 return False
@@ -169,6 +171,7 @@ class Watcher:
             return False
         if self.pending is None:
             seen = suspect_leaving(run.record.snapshots[-1].locals, read_locals(run.frame), self.sentinel.steps)
+            seen = seen or (self.sentinel.last_look() if run.engaged else None)
             if seen is not None:
                 self.pending = (run, seen)
         return self.pending is not None and self.pending[0] is run

@@ -47,6 +47,7 @@ from collections.abc import Iterator
 
 from whynan.lint.file import File
 from whynan.lint.guarded import guarded
+from whynan.lint.masks import never_empty, unexplained
 from whynan.lint.parts import short
 from whynan.lint.rule import Hit
 from whynan.remedy import flow
@@ -66,8 +67,12 @@ def check(file: File) -> Iterator[Hit]:
             continue
         made = flow.meaning(file, call.func) if isinstance(call.func, (ast.Name, ast.Attribute)) else None
         attention = isinstance(made, ast.Call) and file.dotted(made.func) == "torch.nn.MultiheadAttention"
-        if attention and not guarded(file, call, mask) and not _optional(file, mask):
+        if attention and not guarded(file, call, mask) and not _optional(file, mask) and not _kept(file, mask):
             yield Hit(call, f"A sample whose keys are all masked by {short(file, mask)} becomes NaN.")
+
+
+def _kept(file: File, mask: ast.expr) -> bool:
+    return never_empty(file, mask) or unexplained(file, mask)
 
 
 def _optional(file: File, mask: ast.expr) -> bool:

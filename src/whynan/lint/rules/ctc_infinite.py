@@ -28,6 +28,7 @@ Where such pairs are filtered out of the data.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from whynan.lint.file import File
@@ -37,6 +38,7 @@ CODE = "WN508"
 NAME = "ctc-without-zero-infinity"
 CAUSES = ("indexing-or-padding",)
 REMEDIES = ("other", "drop-bad-batch")
+REPAIR = re.compile(r"ignore_nan|isfinite|isinf|isnan|nan_to_num")
 CTC = ("torch.nn.CTCLoss", "torch.nn.functional.ctc_loss", "torch.ctc_loss")
 
 
@@ -46,5 +48,8 @@ def check(file: File) -> Iterator[Hit]:
         if dotted not in CTC or any(k.arg in ("zero_infinity", None) for k in call.keywords):
             continue
         positional = 2 if dotted.endswith("CTCLoss") else 6
+        owner = file.class_of(call) or file.function(call)
+        if owner is not None and REPAIR.search(file.segment(owner)):
+            continue  # what is not finite is looked for
         if len(call.args) <= positional:
             yield Hit(call, "A target longer than its input makes this loss inf and the batch's gradient NaN.")

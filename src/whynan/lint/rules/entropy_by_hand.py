@@ -37,7 +37,7 @@ from collections.abc import Iterator
 from whynan.lint.file import File
 from whynan.lint.guarded import guarded
 from whynan.lint.meaning import behind, through
-from whynan.lint.parts import ARRAYS, short
+from whynan.lint.parts import ARRAYS, short, zero
 from whynan.lint.rule import Hit
 from whynan.lint.values import range_of
 from whynan.remedy.form import Form, same
@@ -72,6 +72,8 @@ def _probability(file: File, p: Form) -> bool:
     inner = through(file, p)
     if inner.op in ("softmax", "sigmoid") or range_of(file, p).positive:
         return False  # log-of-softmax says it
+    if inner.op == "div" and not zero(file, p):
+        return False  # a share of what is not known to have zeros
     return (
         p.op in ("name", "getitem")
         and PROBABILITY.search(file.segment(p.node).split("[")[0]) is not None

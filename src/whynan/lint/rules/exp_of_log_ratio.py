@@ -43,7 +43,7 @@ from whynan.lint.meaning import through
 from whynan.lint.parts import TENSORS, short
 from whynan.lint.rule import Hit
 from whynan.lint.values import range_of
-from whynan.remedy.form import SELECTING, Form
+from whynan.remedy.form import SELECTING, Form, same
 
 CODE = "WN402"
 NAME = "exp-of-log-ratio"
@@ -61,13 +61,19 @@ def check(file: File) -> Iterator[Hit]:
         inner = through(file, f.args[0])
         if inner.op == "sub" and len(inner.args) == 2 and all(_log_probability(file, a) for a in inner.args):
             r = range_of(file, inner)
-            if r.hi > 80 and not guarded(file, f.node, inner.node):
+            itself = same(file, _behind_selection(inner.args[0]), _behind_selection(inner.args[1]))  # p - p.detach()
+            if r.hi > 80 and not itself and not guarded(file, f.node, inner.node):
                 yield Hit(f.node, f"The ratio overflows where {short(file, inner.node)} exceeds 88.7 (float32).")
 
 
-def _log_probability(file: File, f: Form) -> bool:
+def _behind_selection(f: Form) -> Form:
     while f.op in SELECTING and f.args:
         f = f.args[0]
+    return f
+
+
+def _log_probability(file: File, f: Form) -> bool:
+    f = _behind_selection(f)
     if f.op == "name":
         return LOGP.search(str(f.value)) is not None
     return f.op == "log_prob"

@@ -43,9 +43,11 @@ Where the argument is bounded: a clamp, tanh, or `softplus` in place of exp.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from whynan.lint.file import File
+from whynan.lint.gradients import switched_off
 from whynan.lint.guarded import guarded
 from whynan.lint.layers import layer_behind
 from whynan.lint.parts import TENSORS, short
@@ -57,9 +59,15 @@ CAUSES = ("exp-overflow",)
 REMEDIES = ("clamp", "stable-formulation")
 
 
+def _inference(file: File, node: ast.AST) -> bool:
+    """Under no_grad, or in a branch `if not self.training`."""
+    branches = [a for a in file.ancestors(node) if isinstance(a, ast.If)]
+    return switched_off(file, node) or any(ast.unparse(b.test) == "not self.training" for b in branches)
+
+
 def check(file: File) -> Iterator[Hit]:
     for f in file.forms("exp"):
-        if f.lib in TENSORS and f.args and not guarded(file, f.node):
+        if f.lib in TENSORS and f.args and not guarded(file, f.node) and not _inference(file, f.node):
             layer = layer_behind(file, f.args[0])
             if layer is not None:
                 yield Hit(f.node, f"{short(file, layer)} has no upper bound; exp of it overflows at 88.7 (float32).")

@@ -27,7 +27,8 @@ Good
 
 When it is safe
 ---------------
-Where a test of the mask stands before (`if mask.any():`); the rule looks for one.
+Where a test of the mask stands before (`if mask.any():`); the rule looks for one. It is also silent about masks of
+steps, tokens and chance (attention masks, masks made from lengths, random masks), which keep an entry.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from collections.abc import Iterator
 
 from whynan.lint.file import File
 from whynan.lint.guarded import guarded
+from whynan.lint.masks import history, never_empty, unexplained
 from whynan.lint.meaning import behind
 from whynan.lint.parts import ARRAYS, short
 from whynan.lint.rule import Hit
@@ -61,11 +63,9 @@ def check(file: File) -> Iterator[Hit]:
             continue
         dim, index = f.kw.get("dim") or f.kw.get("axis") or f.arg(1), inner.node.slice
         along = dim is not None and dim.number != 0  # a dimension of what is selected, not the selection
-        made = file.segment(behind(file, form(file, index)).node)
-        padding = any(w in made for w in ("pad", "length", "one_hot")) or isinstance(
-            index, ast.Attribute
-        )  # never empty
-        if not (along or padding or _one_of(file, index) or guarded(file, f.node, index)):
+        settled = isinstance(index, ast.Attribute) or "pad" in history(file, index)
+        settled = settled or never_empty(file, index) or unexplained(file, index)
+        if not (along or settled or _one_of(file, index) or guarded(file, f.node, index)):
             yield Hit(f.node, f"NaN where {short(file, index)} selects nothing.")
 
 

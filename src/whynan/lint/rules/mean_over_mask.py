@@ -26,7 +26,8 @@ Good
 
 When it is safe
 ---------------
-Where a test of the count or the mask stands before; the rule looks for one.
+Where a test of the count or the mask stands before; the rule looks for one. It is also silent about masks of steps,
+tokens and chance (attention masks, masks made from lengths, random masks), which keep an entry.
 """
 
 from __future__ import annotations

@@ -39,16 +39,26 @@ from whynan.lint.file import File
 from whynan.lint.gradients import created, without_gradient
 from whynan.lint.guarded import guarded
 from whynan.lint.meaning import through
-from whynan.lint.parts import TENSORS, roots, short, sum_of_squares, with_eps, zero
+from whynan.lint.parts import TENSORS, roots, short, sum_of_squares, unpacked, with_eps, zero
 from whynan.lint.ranges import SOFT
 from whynan.lint.rule import Hit
 from whynan.lint.values import range_of
+from whynan.remedy.form import Form, form
 
 CODE = "WN201"
 NAME = "root-at-zero"
 CAUSES = ("singular-gradient", "norm-at-zero")
 REMEDIES = ("add-eps", "clamp")
+DECOMPOSED = ("eigh", "eigvalsh", "eig", "eigvals", "svd", "svdvals", "symeig")
 SPREAD = re.compile(r"var|std|dev|count|num", re.IGNORECASE)  # statistics of data, seldom differentiated
+
+
+def _spectrum(file: File, f: Form) -> bool:
+    """Clamped eigenvalues: those of a matrix of rank n - 1 are 0, but they are seldom differentiated."""
+    while f.op in ("clamp", "relu", "abs", "maximum") and f.args:
+        f = through(file, f.args[0])
+    pair = unpacked(file, f.node)
+    return any(form(file, n).op in DECOMPOSED for n in (f.node, pair) if n is not None)
 
 
 def check(file: File) -> Iterator[Hit]:
@@ -56,7 +66,9 @@ def check(file: File) -> Iterator[Hit]:
         if f.lib not in TENSORS or without_gradient(file, f.node):
             continue
         inner, why = through(file, arg), zero(file, arg)
-        if not why or why in SOFT or SPREAD.search(file.segment(arg.node)) or created(file, inner):
+        if not why or why in SOFT or SPREAD.search(file.segment(arg.node)):
+            continue
+        if created(file, inner) or _spectrum(file, inner):
             continue
         if inner.op == "var" or sum_of_squares(file, arg) is not None or range_of(file, arg).count:
             continue  # rules of their own; counts carry no gradient

@@ -2,7 +2,7 @@
 
 What it does
 ------------
-Finds a softmax of scores that were filled with -inf by a padding or attention mask.
+Finds a softmax of scores that were filled with -inf by a mask that may cover a row: neighbours, candidates, padding.
 
 Why
 ---
@@ -13,22 +13,23 @@ Bad
 ---
     import torch
 
-    def attend(scores, padding_mask):
-        scores = scores.masked_fill(padding_mask, float("-inf"))
+    def attend(scores, adjacency):
+        scores = scores.masked_fill(~adjacency, float("-inf"))
         return torch.softmax(scores, dim=-1)
 
 Good
 ----
     import torch
 
-    def attend(scores, padding_mask):
-        scores = scores.masked_fill(padding_mask, torch.finfo(scores.dtype).min)
+    def attend(scores, adjacency):
+        scores = scores.masked_fill(~adjacency, torch.finfo(scores.dtype).min)
         return torch.softmax(scores, dim=-1)
 
 When it is safe
 ---------------
 Where every row keeps an entry: a causal mask, self-loops, a class token. The rule is silent for masks that are
-visibly causal, and where the result is cleaned afterwards. `F.scaled_dot_product_attention` gives 0 for such rows
+visibly causal, made from lengths or tokens (each text has one), or only called `mask` in a class, and where the result
+is cleaned afterwards. `F.scaled_dot_product_attention` gives 0 for such rows
 (torch 2.13).
 """
 
@@ -40,11 +41,11 @@ from collections.abc import Iterator
 
 from whynan.lint.file import File
 from whynan.lint.gradients import switched_off
-from whynan.lint.guarded import guarded, names_of
+from whynan.lint.guarded import guarded
+from whynan.lint.masks import history, never_empty, unexplained
 from whynan.lint.meaning import behind, through
 from whynan.lint.parts import TENSORS, short
 from whynan.lint.rule import Hit
-from whynan.remedy import flow
 from whynan.remedy.form import Form
 
 CODE = "WN509"
@@ -64,7 +65,9 @@ def check(file: File) -> Iterator[Hit]:
             continue
         filled = through(file, f.args[0])
         mask = _mask_of(file, filled)
-        if mask is None or guarded(file, f.node, mask) or KEEPS_ONE.search(_history(file, mask)):
+        if mask is None or guarded(file, f.node, mask) or KEEPS_ONE.search(history(file, mask)):
+            continue
+        if never_empty(file, mask) or _plain(file, mask):
             continue
         yield Hit(f.node, f"A row that {short(file, mask)} covers entirely becomes NaN.")
 
@@ -91,12 +94,7 @@ def _minus_infinity(file: File, f: Form) -> bool:
     )
 
 
-def _history(file: File, mask: ast.expr) -> str:
-    """The text of a mask and of what its names were assigned."""
-    texts = [file.segment(mask)]
-    for name in names_of(file, mask):
-        texts.append(name)
-        for _, value in flow.bindings(file, file.scope(mask), name):
-            if value is not None:
-                texts.append(file.segment(value))
-    return " ".join(texts).lower()
+def _plain(file: File, mask: ast.expr) -> bool:
+    """A mask of which only is known that it is one."""
+    inner = mask.operand if isinstance(mask, ast.UnaryOp) else mask.left if isinstance(mask, ast.Compare) else mask
+    return unexplained(file, inner)

@@ -39,6 +39,7 @@ from whynan.lint.guarded import guarded
 from whynan.lint.meaning import behind, through
 from whynan.lint.parts import short, without_eps
 from whynan.lint.rule import Hit
+from whynan.lint.tensors import tensorial
 from whynan.remedy.form import Form
 from whynan.remedy.kinds import squared
 
@@ -55,6 +56,8 @@ def check(file: File) -> Iterator[Hit]:
     for f in file.forms("sqrt", "rsqrt", "log", "pow"):
         if f.op == "pow" and (len(f.args) < 2 or abs(f.args[1].number or 0) != 0.5) or not f.args or f.lib == "math":
             continue
+        if f.lib == "python" and not tensorial(file, f.args[0]):
+            continue  # a Python number becomes complex, not NaN
         inner = through(file, f.args[0])
         inner = without_eps(file, inner)
         difference = inner.op == "sub" and len(inner.args) == 2 and _difference(file, *inner.args)

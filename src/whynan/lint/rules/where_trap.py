@@ -52,6 +52,7 @@ REMEDIES = ("safe-where", "clamp", "add-eps")
 
 SINGULAR = ("log", "log2", "log10", "sqrt", "rsqrt", "div", "pow", "acos", "asin", "atanh", "reciprocal", "exp")
 COUNT = re.compile(r"(^|[._])(num|n|nb|count|nelems?|len|lengths?)(_|$)|_(count|nelems?|num|counts)$", re.IGNORECASE)
+SPREAD = re.compile(r"var|std|dev", re.IGNORECASE)
 ROOTS = ("log", "log2", "log10", "sqrt", "rsqrt")
 
 
@@ -86,6 +87,8 @@ def _singular(file: File, branch: Form, tested: list[Form], condition: ast.AST) 
             continue
         if f.op == "exp" and not _grows(at):
             continue
+        if f.op == "sqrt" and SPREAD.search(file.segment(at.node)):
+            continue  # the spread of data, of which nobody asks the gradient
         if range_of(file, at).positive or (f.op == "div" and _counted(file, f)):
             continue
         if any(same(file, at, t) for t in tested) or (f.op in ROOTS and _same_names(file, at, tested)):

@@ -67,7 +67,7 @@ class Columns:
         return values.reshape(values.shape[0], self.width, -1).transpose(1, 2).reshape(-1, self.width)
 
     def _note_bad(self, finite: Tensor, number: Tensor, per_row: int) -> None:
-        where = (~finite).nonzero()[: 4096].tolist()
+        where = (~finite).nonzero()[:4096].tolist()
         for position, column in where:
             rows = self.bad_rows.setdefault(column, [])
             row = int(number[min(position // max(1, per_row), len(number) - 1)])

@@ -107,8 +107,9 @@ def _far_out(columns: Columns, i: int, fact: Column, harmless: bool) -> Iterator
         certain = fact.worst_z > LONE and _is_alone(columns, i, fact) and not harmless
         moved = "; a step with it moves the weights no farther than others" if harmless else ""
         yield _problem(
-            "outlier", "warning" if certain else "note", where, f"one value is far from all others{moved}", f"{fact.worst:.4g}, where the median is {fact.median:.4g}: {_z(fact)}",
-            (columns.row_of_worst(i, fact),), ("input-outlier",), remedies.of(remedies.WINSORISE, name),
+            "outlier", "warning" if certain else "note", where, f"one value is far from all others{moved}",
+            f"{fact.worst:.4g}, where the median is {fact.median:.4g}: {_z(fact)}", (columns.row_of_worst(i, fact),),
+            ("input-outlier",), remedies.of(remedies.WINSORISE, name),
         )  # fmt: skip
     if (filled := _filled_in(columns, i, fact)) is not None:
         value, share = filled

@@ -1,0 +1,152 @@
+"""A look at activations, in few iterations: how close do they come to the end of their number format?
+
+A dispatch mode is put over what happens from one optimizer step to the next. It keeps, per op and line of the user's
+code, the largest input of `exp`, the widest row of a softmax (attention logits), the largest result in float16, and the
+largest input of a normalisation layer. The numbers stay on their device and are read when the look is over, with one
+transfer. Steps are chosen ever more rarely: 1, 2, 3, 5, 8, 12, 18, ..., later so that it costs at most half a percent
+of the time.
+
+Nothing is changed: the same kernels run on the same numbers. Programs that use torch.compile are not looked at, since
+they would run uncompiled for that step.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+SHARE = 0.005  # of the time
+GROWTH = 1.5  # of the distance between two looks
+MASK = -1e3  # softmax inputs below are masked, not small
+_EXP, _SOFTMAX = frozenset({"exp", "exp_"}), frozenset({"_softmax"})
+_NORM = frozenset(
+    "native_layer_norm native_batch_norm native_group_norm _fused_rms_norm _native_batch_norm_legit".split()
+)
+_PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "convolution", "sum", "mul", "add", "linear", "pow", "exp"})
+
+
+@dataclass(frozen=True)
+class Look:
+    """One measured op of one step. `what`: "exp", "softmax", "float16" or "norm"."""
+
+    index: int  # optimizer steps completed
+    what: str
+    op: str
+    place: str | None  # file:line of the user's code; None in backward
+    dtype: torch.dtype
+    value: float
+
+
+class Looker(TorchDispatchMode):
+    """Measures while it is active."""
+
+    def __init__(self, is_user_file: Callable[[str], bool], backward: bool) -> None:
+        super().__init__()
+        self._is_user_file = is_user_file
+        self._backward = backward
+        self.found: list[tuple[str, str, str | None, torch.dtype, Tensor]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name.rpartition("::")[2]
+        if name in _EXP or name in _SOFTMAX or name in _NORM:
+            x = args[0]
+            if isinstance(x, Tensor) and x.numel():
+                self._note("exp" if name in _EXP else "softmax" if name in _SOFTMAX else "norm", name, x, args)
+        elif name in _PRODUCTS and type(result) is Tensor and result.dtype is torch.float16 and result.numel():
+            self._note("float16", name, result, args)
+        return result
+
+    def _note(self, what: str, name: str, x: Tensor, args: Any) -> None:
+        in_backward = torch._C._current_autograd_node() is not None
+        if in_backward and not self._backward:
+            return
+        try:
+            with torch.no_grad():
+                value = _measure(what, x, args)
+        except (RuntimeError, NotImplementedError):
+            return
+        self.found.append((what, name, None if in_backward else self._place(), x.dtype, value))
+
+    def _place(self) -> str | None:
+        frame = sys._getframe(3)
+        while frame is not None:
+            if self._is_user_file(frame.f_code.co_filename):
+                return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
+            frame = frame.f_back  # type: ignore[assignment]
+        return None
+
+    def read(self, index: int) -> list[Look]:
+        """The largest value per op and place; one transfer per device."""
+        best: dict[tuple[str, str, str | None, torch.dtype], float] = {}
+        for device in {value.device for *_, value in self.found}:
+            here = [entry for entry in self.found if entry[4].device == device]
+            numbers = torch.stack([entry[4] for entry in here]).tolist()
+            for (what, name, place, dtype, _), number in zip(here, numbers, strict=True):
+                key = (what, name, place, dtype)
+                best[key] = max(best.get(key, -math.inf), number)
+        self.found = []
+        return [Look(index, w, n, p, d, v) for (w, n, p, d), v in best.items() if math.isfinite(v)]
+
+
+@functools.cache
+def _short(path: str) -> str:
+    """As a user would type it from here."""
+    inside = path.startswith(os.getcwd() + os.sep)
+    return os.path.relpath(path) if inside else path
+
+
+def _measure(what: str, x: Tensor, args: Any) -> Tensor:
+    if what == "exp":
+        return x.detach().amax().double()
+    if what == "softmax":
+        dim = args[1]
+        open_ = x > MASK
+        top = torch.where(open_, x, -math.inf).amax(dim)
+        low = torch.where(open_, x, math.inf).amin(dim)
+        return torch.where(top >= low, top - low, 0.0).amax().double()
+    return x.detach().abs().amax().double()
+
+
+class Schedule:
+    """When to look: steps further and further apart, sooner where something grows, within a budget of time."""
+
+    def __init__(self) -> None:
+        self.next = 1
+        self.optimizers = 1  # that take turns
+        self._gap = 1.0
+        self._bare = math.inf  # seconds of a step without a look
+        self._began = 0.0
+
+    def due(self, index: int) -> bool:
+        return index >= self.next
+
+    def began(self) -> None:
+        self._began = time.thread_time()
+
+    def bare(self) -> None:
+        """A step without a look is over."""
+        if self._began > 0.0:
+            self._bare = min(self._bare, max(1e-6, time.thread_time() - self._began))
+            self._began = 0.0
+
+    def looked(self, index: int) -> None:
+        cost = max(0.0, time.thread_time() - self._began - (self._bare if math.isfinite(self._bare) else 0.0))
+        most = max(50.0, cost / (SHARE * self._bare) if math.isfinite(self._bare) else 50.0)
+        self._gap = min(most, max(1.0, self._gap * GROWTH))
+        self.next = index + math.ceil(self._gap)
+
+    def hurry(self, index: int, within: float) -> None:
+        """Something may be too large in so many steps."""
+        self._gap = min(self._gap, max(1.0, within / 4))
+        self.next = min(self.next, index + int(self._gap))

@@ -1,0 +1,213 @@
+"""Shows every kind of warning what is new, and says what they see: one line each, few of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from whynan.case.facts import Alert
+from whynan.watch.loops import LoopRun
+from whynan.watch.warnings.base import Moment, Warning, load
+from whynan.watch.warnings.looks import Look, Looker, Schedule
+from whynan.watch.watcher import Watcher
+
+LOG = logging.getLogger("whynan")
+APART = 100  # steps between two lines of one kind
+AGAIN = 1000  # steps until the same kind speaks of the same thing again
+MOST = 20  # lines of one run
+FAR = 4.0  # mean absolute deviations of the loss above its level
+CLOSER = 2  # steps whose gradients are all looked at where something begins to grow
+PATIENCE = 16  # steps between two moments, at most
+
+
+class Monitor:
+    """Early warnings of one watched program. `alerts` are those that were said, oldest first."""
+
+    def __init__(self, watcher: Watcher, silent: bool = False) -> None:
+        self._opened = 0  # the step at which the look under way began
+        self.watcher = watcher
+        self.silent = silent  # for the report only
+        self.alerts: list[Alert] = []
+        self.kinds: list[Warning] = [cls() for _, cls in sorted(load().items())]
+        self._broken: set[str] = set()
+        self._last: dict[str, int] = {}
+        self._said: dict[tuple[str, str | None], int] = {}
+        self._seen: dict[str, Any] = {}  # the newest entry of each series that was shown
+        self._skips = 0
+        self._looker: Looker | None = None
+        self._schedule = Schedule()
+        self._iterations = 0
+        self._run: LoopRun | None = None
+        self._calm, self._quiet_steps, self._scales, self._closer = 0.0, 0, False, 0
+        scaled = watcher.sentinel.scaled
+
+        def on_scaled(output: Any, original: Any) -> None:
+            self._scales = True
+            scaled(output, original)
+
+        watcher.sentinel.scaled = on_scaled  # type: ignore[method-assign]
+        watcher.sentinel.on_step = self._stepped
+        loops = watcher.loops
+        finished, ended = loops.on_finished, loops.on_end
+
+        def on_finished(run: LoopRun) -> bool:
+            if watcher.pending is not None:
+                self._close()
+            return finished(run)
+
+        def on_end(run: LoopRun) -> None:
+            if run.engaged:
+                self._close()
+            ended(run)
+
+        loops.on_finished, loops.on_end = on_finished, on_end
+
+    def scaler_skipped(self) -> None:
+        """GradScaler gave up an update."""
+        self._skips += 1
+        self._show(Moment(self.watcher.sentinel.steps, skips=self._skips))
+
+    # what is new -----------------------------------------------------------------------------------------------
+
+    def _stepped(self) -> None:
+        """After every optimizer step: most have nothing to show, and cost a microsecond."""
+        self._skips = 0
+        if not self.watcher.sentinel.recording:
+            return
+        if self._looker is not None or self.watcher.sentinel.steps >= self._schedule.next - 1:
+            self._between_steps()
+        history = self.watcher.sentinel.history
+        self._quiet_steps += 1
+        loss = history.loss[-1][2] if history.loss else 0.0
+        level = self.watcher.sentinel._level
+        if loss - level.mean > FAR * level.spread and level.seen > 10:
+            self._look_closer(self.watcher.sentinel.steps)
+        loss = abs(loss)
+        if loss <= self._calm and self._quiet_steps < PATIENCE and (
+            not history.grad_norms or history.grad_norms[-1] is self._seen.get("grad")
+        ):
+            return
+        if math.isfinite(loss):
+            self._calm = max(self._calm, 4 * loss)
+        self._quiet_steps = 0
+        if not self.watcher.muted:
+            self._show(self._moment())
+
+    def _moment(self) -> Moment:
+        history = self.watcher.sentinel.history
+        moment = Moment(max(0, self.watcher.sentinel.steps - 1), optimizer=self._optimizer, name=self._name)
+        moment.losses = [(step, value) for _, step, value in self._new("loss", history.loss)]
+        moment.gradients = self._new("grad", history.grad_norms)
+        moment.parameters = self._new("param", history.param_norms)
+        if moment.gradients and history.lr:
+            for _, key, rates in list(history.lr)[-8:]:
+                moment.rates[key] = max(rates, default=0.0)
+        return moment
+
+    def _new(self, kind: str, series: Any) -> list[Any]:
+        """Entries since the last time, newest last; a rewound history starts anew."""
+        known = self._seen.get(kind)
+        found: list[Any] = []
+        for entry in reversed(series):
+            if entry is known or len(found) >= 64:
+                break
+            found.append(entry)
+        if series:
+            self._seen[kind] = series[-1]
+        return found[::-1]
+
+    # looks at activations --------------------------------------------------------------------------------------
+
+    def _between_steps(self) -> None:
+        """A look lasts from one optimizer step to the next, of every optimizer once."""
+        step = self.watcher.sentinel.steps
+        if self._looker is not None:
+            if step - self._opened < max(1, self._schedule.optimizers):
+                return
+            found = self._close()
+            self._schedule.looked(step)
+            self._show(Moment(step, looks=found))
+        else:
+            self._schedule.bare()
+        if self._schedule.due(step) and not self.watcher.muted and not self._must_not_look():
+            self._schedule.optimizers = len(self.watcher.sentinel._plans)
+            self._looker = Looker(self.watcher.is_user_file, backward=not self._scales)
+            self._opened = step
+            self._looker.__enter__()
+        self._schedule.began()
+
+    def _must_not_look(self) -> bool:
+        """Under a dispatch mode compiled code would run uncompiled, and a graph that is being captured would break."""
+        dynamo = sys.modules.get("torch._dynamo.utils")
+        compiles = self.watcher.hooks.compiles or dynamo is not None and dynamo.counters["frames"]["total"] > 0
+        return bool(compiles) or torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+    def _close(self) -> list[Look]:
+        """End a look, also one that an alarm or the end of the loop cut short; then it is worth nothing."""
+        looker = self._looker
+        if looker is None or _get_current_dispatch_mode() is not looker:  # under a mode of the program's: later
+            return []
+        self._looker = None
+        looker.__exit__(None, None, None)
+        return looker.read(self.watcher.sentinel.steps)
+
+    # saying it -------------------------------------------------------------------------------------------------
+
+    def _show(self, moment: Moment) -> None:
+        for kind in self.kinds:
+            if kind.kind in self._broken:
+                continue
+            try:
+                for sign in kind.look(moment):
+                    self._say(kind.kind, moment.step, sign)
+            except Exception as error:  # a warning must never cost a run
+                self._broken.add(kind.kind)
+                LOG.debug("whynan: warning %s is switched off: %r", kind.kind, error)
+
+    def _say(self, kind: str, step: int, sign: Any) -> None:
+        if sign.value is not None and sign.message == "":  # not yet worth a line, only a closer look
+            self._schedule.hurry(step, sign.value)
+            self._look_closer(step)
+            return
+        since = step - self._last.get(kind, -APART)
+        same = step - self._said.get((kind, sign.name), -AGAIN)
+        if len(self.alerts) >= MOST or since < APART or same < AGAIN:
+            return
+        self._last[kind] = self._said[kind, sign.name] = step
+        self.alerts.append(Alert(step=step, kind=kind, message=sign.message, name=sign.name, value=sign.value))
+        if not self.silent:
+            LOG.warning("whynan: warning at step %d: %s", step, sign.message)
+
+    def _look_closer(self, step: int) -> None:
+        """Gradients of the next steps, all of them; at most a third of all steps are looked at for this."""
+        if step - self._closer < 3 * CLOSER:
+            return
+        self._closer = step
+        for plan in self.watcher.sentinel._plans.values():
+            plan.gradients.urgent, plan.gradients.left = CLOSER, 1
+
+    def _optimizer(self, key: int) -> Any:
+        plan = self.watcher.sentinel._plans.get(key)
+        return plan.of() if plan is not None else None
+
+    def _name(self, key: int, position: int) -> str | None:
+        """Dotted name of a parameter, as far as a snapshot knows the modules."""
+        optimizer = self._optimizer(key)
+        if optimizer is None:
+            return None
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        if position >= len(params):
+            return None
+        wanted, best = params[position], None
+        for run in self.watcher.loops.running():
+            snapshots = run.record.snapshots if run.record is not None else []
+            for module in snapshots[-1].modules if snapshots else []:
+                for name, p in module.named_parameters():
+                    if p is wanted and (best is None or name.count(".") > best.count(".")):
+                        best = name
+        return best or f"parameter {position} (shape {'x'.join(map(str, wanted.shape)) or '1'})"
