@@ -9,6 +9,8 @@ with NaN and says what it meets.
 from __future__ import annotations
 
 import contextlib
+import sys
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,6 @@ from whynan.watch.signals import Stop
 
 if TYPE_CHECKING:
     from whynan.investigation import Target
-    from whynan.preflight.layers import LayerProbe
     from whynan.replay.scope import Scope
     from whynan.watch.attempts import Attempt, Attempts, Outcome
     from whynan.watch.loops import LoopRun
@@ -76,10 +77,28 @@ class Checking(Session):
         return True
 
     def examine(self, run: LoopRun, attempts: Attempts) -> Generator[Attempt, Outcome, bool]:
-        """Called in the user's loop after its first update, or when that fails."""
+        """Called in the user's loop after its first update, or when that fails. Our own errors end the program too."""
+        try:
+            yield from self._examine(run, attempts)
+        except Exception:
+            traceback.print_exc()
+        return True
+
+    @contextlib.contextmanager
+    def _stage(self, text: str, seconds: float | None = None, *, log: bool = True) -> Iterator[None]:
+        """Say what is done now. In a log that is one line: a file that stays open slows repeated steps down."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._progress()).stage(text, seconds, log=log)
+            if not (sys.stderr is not None and sys.stderr.isatty()):
+                stack.close()
+            yield
+
+    def _examine(self, run: LoopRun, attempts: Attempts) -> Generator[Attempt, Outcome, None]:
+        from whynan.preflight import settings
         from whynan.preflight.initialization import compared, nonfinite_parameters
         from whynan.preflight.layers import LayerProbe
-        from whynan.preflight.recommended import rules_of
+        from whynan.preflight.naming import namer
+        from whynan.preflight.recommended import rules_of, step_redrawn
         from whynan.preflight.together import Parts, put_together
         from whynan.replay.names import root_modules
         from whynan.watch.attempts import Attempt
@@ -90,33 +109,32 @@ class Checking(Session):
             self._answer_about_memory(record)
         snapshot = record.at_or_before(record.update_start(run.index)) or record.at_or_before(run.index)
         if snapshot is None:
-            return True
-        models = list(root_modules(snapshot.modules).values())
+            return
+        models = [m for m in root_modules(snapshot.modules).values() if any(True for _ in m.parameters())]
         probe, scope = LayerProbe(models), self._scope(snapshot)
-        with self._progress() as progress:
-            progress.stage("looking at one step")
+        with self._stage("looking at one step"):
             state: list[Problem] = []
             outcome = yield Attempt(
                 snapshot=snapshot, until=run.index, around=_around(probe, scope),
                 prepare=lambda: state.extend(nonfinite_parameters(models)),
             )  # fmt: skip
-            name_of = _namer(snapshot, run)
+            name_of = namer(snapshot, run)
             failure = self._failure(outcome, scope, lambda t: name_of(t, run.item))  # before they are written to
+            options = settings.look(snapshot.optimizers)
             rules = rules_of(models, scope.trace)
             again = LayerProbe(models)
-            yield from _initialised(rules, models, snapshot, run.index, again)
-            progress.stage("looking through the data, and trying each batch", self.seconds)
+            yield from step_redrawn(rules, models, again, snapshot, run.index)
+        with self._stage("looking through the data, and trying each batch", self.seconds):
             epoch = self._epoch(run, attempts)
             yield from epoch.look(failure is None)
-            progress.stage("looking for uninitialised memory", self._patience(), log=False)
+        with self._stage("looking for uninitialised memory", self._patience(), log=False):
             more = [*state, *self._memory(), *self._source(scope)]
         parts = Parts(
             program=self.target.name, probe=probe, trace=scope.trace, scan=epoch.scan, failure=failure,
-            optimizers=list(snapshot.optimizers), layers=compared(probe.layers(), again.layers(), rules),
+            settings=options, layers=compared(probe.layers(), again.layers(), rules),
             tries=epoch.tries, more=more,
         )  # fmt: skip
         self.answer = _with_short_paths(put_together(parts), self.folder)
-        return True
 
     # one step ----------------------------------------------------------------------------------------------------
 
@@ -147,13 +165,14 @@ class Checking(Session):
 
     def _epoch(self, run: LoopRun, attempts: Attempts) -> Any:
         from whynan.preflight.epoch import Epoch
+        from whynan.preflight.naming import namer
         from whynan.preflight.tries import Tries
 
         assert self.watcher is not None and run.record is not None
         snapshot = run.record.at_or_before(run.index)
         assert snapshot is not None
         tries = Tries(
-            snapshot, run.index, lambda: self._scope(snapshot), _namer(snapshot, run), lambda: attempts._nexts.clear()
+            snapshot, run.index, lambda: self._scope(snapshot), namer(snapshot, run), lambda: attempts._nexts.clear()
         )
         return Epoch(run, attempts, self.watcher, tries, self.seconds)
 
@@ -187,8 +206,10 @@ class Checking(Session):
 
         A formula counts where it ran in the step and reaches the loss; elsewhere (metrics, logging) it is a note.
         """
+        from whynan.lint import all_rules
         from whynan.lint.engine import lint_text
 
+        causes = {code: rule.facts.causes for code, rule in all_rules().items()}
         script = Path(self.folder, self.target.name)
         if self.target.kind != "script" or not script.is_file():
             return
@@ -199,8 +220,8 @@ class Checking(Session):
                 counts = not formula or any(line in ran for line in range(found.line, found.end_line + 1))
                 yield Problem(
                     part="source", kind=f"{found.code} {found.name}", severity="warning" if counts else "note",
-                    where=f"{found.file}:{found.line}", message=found.message, measured=(found.source or "").strip(),
-                    file=found.file, line=found.line, remedy=f"# whynan explain {found.code}",
+                    where=f"{found.file}:{found.line}", message=f"{found.code}: {found.message}",
+                    measured=(found.source or "").strip(), file=found.file, line=found.line, causes=causes[found.code],
                 )  # fmt: skip
 
     # the end ---------------------------------------------------------------------------------------------------
@@ -218,57 +239,20 @@ def _out_of_torch(error: BaseException) -> bool:
     """Did a layer, a loss, a backward pass or an optimizer raise this?"""
     if not isinstance(error, Exception) or isinstance(error, StopIteration):
         return False
-    traceback = error.__traceback__
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename.replace("\\", "/")
+    entry = error.__traceback__
+    while entry is not None:
+        file = entry.tb_frame.f_code.co_filename.replace("\\", "/")
         if any(part in file for part in ("/torch/nn/", "/torch/autograd/", "/torch/optim/", "/torch/_tensor.py")):
             return True
-        traceback = traceback.tb_next
+        entry = entry.tb_next
     return False
 
 
 def _lines_of_the_loss(scope: Scope, file: str) -> set[int]:
-    lines: set[int] = set()
-    for record in scope.trace.records:
-        if record.phase == "forward" and any(r.tensor is not None and r.tensor.requires_grad for r in record.outputs):
-            lines |= {site.line for site in record.stack if site.file.endswith(file) or file.endswith(site.file)}
-    return lines
+    from whynan.preflight.step import differentiated
 
-
-def _namer(snapshot: Snapshot, run: LoopRun) -> Callable[[Any, Any], str | None]:
-    """What the user calls a tensor in a step with some item: by its module, or by its place in that item."""
-    from whynan.preflight.data.sources import names as names_of_item
-    from whynan.replay.names import Name, Names, flatten, root_modules
-
-    roots, called = root_modules(snapshot.modules), names_of_item(run)
-
-    def name_of(tensor: Any, item: Any) -> str | None:
-        names = Names(roots, snapshot.optimizers)
-        for path, part in flatten(item):
-            names.add(part, Name("item", called.get(path, f"batch{path}")))
-        known = names.of(tensor)
-        if known is None or known.kind == "item":
-            return known.name if known is not None else None
-        return f"{known.kind} {known.name}"
-
-    return name_of
-
-
-def _initialised(
-    rules: dict[str, str], models: list[Any], snapshot: Snapshot, until: int, again: LayerProbe
-) -> Generator[Attempt, Outcome, None]:
-    """The step with the recommended initialization."""
-    from whynan.preflight.recommended import initialised_as_recommended
-    from whynan.watch.attempts import Attempt
-
-    if not rules:
-        return
-    with contextlib.ExitStack() as stack:
-
-        def prepare() -> None:
-            stack.enter_context(initialised_as_recommended(models, rules))
-
-        yield Attempt(snapshot=snapshot, until=until, prepare=prepare, around=_around(again), stop_at_symptom=False)
+    sites = (site for record in differentiated(scope.trace) for site in record.stack)
+    return {site.line for site in sites if site.file.endswith(file) or file.endswith(site.file)}
 
 
 def _with_short_paths(answer: Preflight, folder: str) -> Preflight:

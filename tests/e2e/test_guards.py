@@ -40,6 +40,7 @@ def run(folder: Path, bad: list[int], *options: object) -> tuple[int, list[str],
     return done.returncode, done.stdout.split(), done.stderr, json.loads((folder / "r.json").read_text())
 
 
+@pytest.mark.slow
 def test_nothing_fires_nothing_changes(tmp_path: Path) -> None:
     bare = run(tmp_path, [])
     guarded = run(tmp_path, [], "--guard", "skip,rollback,precision")
@@ -60,6 +61,7 @@ def test_rollback_drops_the_batches(tmp_path: Path) -> None:
     assert action["kind"] == "rollback" and "batches dropped" in action["message"] and action["message"] in err
 
 
+@pytest.mark.slow
 def test_rollback_with_a_lower_rate(tmp_path: Path) -> None:
     status, out, _, report = run(tmp_path, [300], "--guard", "rollback=3,rate=0.5")
     assert status == 0 and out[-2] == "True"
@@ -76,6 +78,7 @@ def test_it_gives_up_with_the_diagnosis(words: str, kinds: list[str], tmp_path: 
     assert "gave up: no more skip" in err
 
 
+@pytest.mark.slow
 def test_rollback_gives_up(tmp_path: Path) -> None:
     status, _, _, report = run(tmp_path, list(range(100, 400)), "--guard", "rollback=2,cap=3")
     assert status == 3 and [action["kind"] for action in report["actions"]] == ["rollback"] * 3 + ["gave-up"]
@@ -101,6 +104,12 @@ def test_skipping_in_vain_ends_in_a_rollback(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stdout.split()[-2] == "True", done.stderr
     kinds = [action["kind"] for action in json.loads((tmp_path / "r.json").read_text())["actions"]]
     assert kinds == ["skip"] * 3 + ["gave-up", "rollback"]
+
+
+@pytest.mark.slow
+def test_watch_only_diagnoses_in_place(tmp_path: Path) -> None:
+    status, _, _, report = run(tmp_path, [100], "--watch-only")
+    assert status == 3 and report["causes"][0]["level"] == "proved" and report["remedies"] == []
 
 
 def test_unknown_words(tmp_path: Path) -> None:

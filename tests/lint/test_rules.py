@@ -1,4 +1,4 @@
-"""Rules on snippets, with the place they must name (cases.py)."""
+"""Rules on snippets, with the place they must name (cases.py, silences.py)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import textwrap
 import pytest
 
 from lint.cases import CASES, HEAD
+from lint.silences import SILENCES
 from whynan.lint import lint_text
 
 
@@ -20,9 +21,12 @@ def expected(text: str) -> list[tuple[str, int, int]]:
     ]
 
 
-@pytest.mark.parametrize("name", CASES)
+ALL = CASES | SILENCES
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_snippet(name: str) -> None:
-    text = HEAD + textwrap.dedent(CASES[name])
+    text = HEAD + textwrap.dedent(ALL[name])
     found = [(f.code, f.line, f.column) for f in lint_text(text)]
     assert found == expected(text)
 

@@ -171,3 +171,15 @@ def test_parameter_written_through_data_is_copied_anew() -> None:
     p.data.add_(1)
     second.restore()
     assert p.tolist() == [1, 1, 1]
+
+
+def test_lazily_conjugated_and_negated_tensors_return() -> None:
+    base = torch.randn(3, dtype=torch.complex64)
+    before = base.clone()
+    conjugate, negated, plain = base.conj(), base.conj().imag, torch.zeros(2)
+    assert conjugate.is_conj() and negated.is_neg()
+    snapshot = take([conjugate, negated, plain])
+    base.mul_(2)
+    plain.add_(1)
+    snapshot.restore()
+    assert torch.equal(base, before) and torch.equal(plain, torch.zeros(2))

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from whynan.lint.file import File
-from whynan.lint.gradients import created
+from whynan.lint.gradients import created, prepares
 from whynan.lint.guarded import guarded
 from whynan.lint.masks import never_empty, unexplained
 from whynan.lint.meaning import behind, constant, through
 from whynan.lint.parts import ARRAYS, bare, root_argument, sum_of_squares, zero
 from whynan.lint.ranges import SOFT
-from whynan.lint.tensors import tensorial
+from whynan.lint.tensors import TENSOR_METHODS, tensorial
 from whynan.lint.values import range_of, selects
 from whynan.remedy import flow
 from whynan.remedy.form import Form, form, same
@@ -23,6 +23,7 @@ Shape = Literal["sum", "range", "std", "norm", "count", "length", "other"]
 LENGTH = re.compile(r"(^|[._])(\w*_)?(lens?|lengths?|seq_?lens?|n_tokens|num_tokens)\d*$", re.IGNORECASE)
 
 INPUT = re.compile(r"(^|[._])(\w*_)?(x|y|z|feats?|spec|mel|pad|padding)_(\w*_)?masks?$")
+SOUND = re.compile(r"audio|wave?|speech|signal|sample|frame|spec|mel", re.IGNORECASE)  # recordings are not empty
 IDS = re.compile(r"(^|[._])(ids?|tokens?|index|indices|idx|items?|seqs?|sequences?|inputs?)$")
 SUMS = ("sum", "matmul", "index_add", "scatter_add")
 
@@ -59,7 +60,7 @@ def _division(file: File, f: Form) -> Division | None:
     if not why or not (tensorial(file, below) or tensorial(file, f.args[0])) and shape != "length":
         return None
     chosen = isinstance(below.node, ast.Subscript) and selects(file, below.node.slice)
-    if chosen or guarded(file, f.node, below.node) or not _plausible(file, f, shape):
+    if chosen or prepares(file, f.node) or guarded(file, f.node, below.node) or not _plausible(file, f, shape):
         return None
     return Division(f, below, shape, why)
 
@@ -73,6 +74,8 @@ def _plausible(file: File, f: Form, shape: Shape) -> bool:
         return centred and not any(created(file, through(file, a)) for a in parts)
     if shape == "norm":
         return inner.lib != "numpy" and not _interpolates(file, f.node)
+    if shape == "range":
+        return _known_data(file, inner)
     if shape == "count":
         same_mask = bool(inner.args) and same(file, behind(file, inner.args[0]), behind(file, f.args[0]))
         counted = inner.op in ("bincount", "histc", "degree")
@@ -82,6 +85,17 @@ def _plausible(file: File, f: Form, shape: Shape) -> bool:
         mean = top.op in SUMS or (same_mask and _compared(file, inner))
         return (mean or counted) and not _steps(file, f.args[1], inner) and not _whole_input(file, inner)
     return True
+
+
+def _known_data(file: File, inner: Form) -> bool:
+    """x of x.max() - x.min() where it is an argument, an attribute or arithmetic, not what some call has given."""
+    extreme = through(file, inner.args[0])
+    x = through(file, extreme.args[0]) if extreme.op == "max" and extreme.args else None
+    if x is None:
+        return True  # the ends of something, by their names
+    if isinstance(x.node, ast.Name):
+        return x.node.id in flow.arguments(file.scope(x.node))
+    return not isinstance(x.node, ast.Call) or x.lib in ARRAYS and x.op in TENSOR_METHODS
 
 
 def _generates(file: File, node: ast.AST) -> bool:
@@ -157,10 +171,16 @@ def shape_of(file: File, f: Form, why: str) -> Shape:
 def _by_length(file: File, f: Form) -> bool:
     """A sum over a dimension divided by a name that says it holds lengths, one for each row."""
     below, top = f.args[1], behind(file, f.args[0])
-    shaped = isinstance(below.node, ast.Subscript) or below.op in ("unsqueeze", "view", "reshape")
+    rows = isinstance(below.node, ast.Subscript) and isinstance(below.node.slice, (ast.Tuple, ast.Slice))
+    shaped = rows or below.op in ("unsqueeze", "view", "reshape")
     name = below.args[0] if shaped and below.args else below
     if name.op in ("float", "to") and name.args:
         name = name.args[0]
     if not shaped or name.op != "name" or behind(file, name).op not in ("name", "tensor", "as_tensor", "LongTensor"):
         return False
-    return top.op == "sum" and top.lib in ARRAYS and LENGTH.search(str(name.value)) is not None
+    return (
+        top.op == "sum"
+        and top.lib in ARRAYS
+        and LENGTH.search(str(name.value)) is not None
+        and SOUND.search(str(name.value)) is None
+    )

@@ -133,7 +133,9 @@ def _clamp(file: File, f: Form, depth: int) -> Range:
 
 
 def _rand(file: File, f: Form, depth: int) -> Range:
-    if f.lib == "numpy":  # 53 bits: zero does not happen
+    dtype = f.kw.get("dtype")
+    double = dtype is not None and str(dtype.value).endswith(("double", "float64"))
+    if f.lib == "numpy" or double:  # 53 bits: zero does not happen
         return Range(TINY, 1)
     return Range(0, 1, zero="torch.rand gives exactly 0 once in 2^24 numbers")
 

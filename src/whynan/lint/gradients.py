@@ -24,7 +24,11 @@ LOSS = re.compile(
 )
 MODULE = re.compile(r"(^|\.)(\w*Module|\w*Loss|\w*Layer|\w*Net|\w*Block|\w*Model|Likelihood|Kernel)$")
 APART = re.compile(r"Metric|Optimizer|Processor|Extractor|Dataset|Transform|Pipeline|Scheduler|Function$")
-FEATURES = re.compile(r"^(?!.*Loss).*(Features?|Extractor|Preprocess|Augment|Dataset|Metric)", re.IGNORECASE)
+FEATURES = re.compile(
+    r"^(?!.*Loss).*(Features?|Extractor|Preprocess|Augment|Dataset|Metric|Simulat|Perturb|Spectrogram|STFT|Frontend|Fbank|MFCC)",
+    re.IGNORECASE,
+)
+PREPARES = re.compile(r"Extractor|Preprocess|Augment|Simulat|Perturb")
 CREATED = frozenset(
     "rand rand_like randint arange linspace zeros ones one_hot uniform eye tensor as_tensor from_numpy".split()
 )
@@ -60,6 +64,15 @@ def switched_off(file: File, node: ast.AST) -> bool:
             return not loop  # statements of a script outside of its loops prepare data
         loop = loop or isinstance(outer, (ast.For, ast.While, *FUNCTIONS))
     return False
+
+
+def prepares(file: File, node: ast.AST) -> bool:
+    """Whether a node stands in a class that prepares data: there is no training that it could spoil."""
+    owner = file.class_of(node)
+    return (
+        isinstance(owner, ast.ClassDef)
+        and PREPARES.search(" ".join([owner.name, *map(ast.unparse, owner.bases)])) is not None
+    )
 
 
 def _called_off(file: File, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -29,6 +29,7 @@ STEPS = re.compile(
 CHANCE = re.compile(
     r"\brand\b|rand_like|bernoulli|randperm|\brandint|random|mask_ratio|torch\.eye|\bcat\(.*\bones|\bones.*\bcat\(|\btriu|\btril"
 )
+MEANS = re.compile(r"mask(ed)?_?\w*(mean|average|avg|loss|pool)|(mean|average|avg|loss|pool)\w*_?mask", re.IGNORECASE)
 PLAIN = re.compile(r"^_?masks?$")
 
 
@@ -67,9 +68,11 @@ def _says(*patterns: re.Pattern[str], text: str) -> bool:
 def unexplained(file: File, mask: ast.AST) -> bool:
     """Whether nothing is known of a mask of a class: a parameter or an entry that is called `mask` and no more.
 
-    A function on its own, `masked_mean(x, mask)`, has to cope with any mask.
+    A function on its own that takes means, `masked_mean(x, mask)`, has to cope with any mask.
     """
-    if file.class_of(mask) is None and not _keyed(file, mask):
+    function = file.function(mask)
+    means = function is not None and MEANS.search(function.name) is not None
+    if means and file.class_of(mask) is None and not _keyed(file, mask):
         return False
     return _plain(file, mask)
 

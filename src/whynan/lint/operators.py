@@ -85,6 +85,11 @@ OPPOSITE = {"2": "1", "max": "min", "end": "start", "stop": "start", "high": "lo
             "right": "left", "bottom": "top", "upper": "lower"}  # fmt: skip
 
 
+SETTING = re.compile(  # qmax - qmin, beta_end - beta_start: ends that somebody chose
+    r"(q|quant|lr|beta|sigma|noise|temp|temperature|alpha|gamma|f|freq|frequency|snr|num|n|v|val|value|d|clip|n_levels)_?$"
+)
+
+
 def _ends(a: Form, b: Form) -> bool:
     """x2 - x1, end - start, high - low: the two ends of something, which may coincide."""
     if not (isinstance(a.node, ast.Name) and isinstance(b.node, ast.Name)):
@@ -92,7 +97,7 @@ def _ends(a: Form, b: Form) -> bool:
     last, first = ENDS.match(str(a.value).lower()), ENDS.match(str(b.value).lower())
     if last is None or first is None or last["stem"] != first["stem"]:
         return False
-    return OPPOSITE.get(last["side"]) == first["side"]
+    return OPPOSITE.get(last["side"]) == first["side"] and SETTING.match(last["stem"]) is None
 
 
 def mul(file: File, f: Form, depth: int) -> Range:

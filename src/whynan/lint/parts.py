@@ -104,11 +104,23 @@ def exponent_of(file: File, f: Form) -> Form | None:
     return inner.args[0] if inner.op == "exp" and inner.args and inner.lib in LIBS else None
 
 
+LOG_PROBABILITY = re.compile(
+    r"(^|[._])(\w*_)?(log_?p|log_?pi|log_?probs?|logprobs?|log_softmax|lprobs?)(_\w+)?$", re.IGNORECASE
+)
+
+
+SHIFT = re.compile(r"max|lse|logsumexp|log_?norm|log_z|\btop|peak|largest|shift|offset", re.IGNORECASE)
+
+
 def bounded(file: File, z: Form) -> bool:
     """Whether exp(z) cannot overflow: z is shifted by its largest, or bounded."""
     inner = through(file, z)
     if any(isinstance(f.node, (ast.Name, ast.Attribute)) and touched(file, f.node) for f in (z, inner)):
         return True  # shifted or bounded in place
+    if inner.op == "sub" and len(inner.args) == 2 and SHIFT.search(file.segment(inner.args[1].node)):
+        return True
+    if LOG_PROBABILITY.search(str(inner.value or "")):
+        return True
     if inner.op in ("mul", "div") and len(inner.args) == 2:  # a temperature scales what was shifted
         return range_of(file, inner).hi <= 80 or any(range_of(file, a).hi <= 0 for a in inner.args)
     return range_of(file, z).hi <= 80
@@ -147,7 +159,7 @@ def unpacked(file: File, name: ast.expr) -> ast.expr | None:
         return None
     found = None
     for statement, value in flow.bindings(file, file.scope(name), name.id):
-        if flow.position(statement) < flow.position(name):
+        if flow.position(statement) < flow.position(name) and statement is not file.statement(name):
             found = (statement, value)
     if found is None or found[1] is not None or not isinstance(found[0], ast.Assign):
         return None

@@ -12,6 +12,11 @@ from whynan.remedy import flow
 from whynan.remedy.form import Form
 
 OUTPUT = re.compile(r"pred|output|hidden|latent|noise|logit|embed|feat|model", re.IGNORECASE)
+SHAPE = re.compile(
+    r"direction|(?<![a-z])(dirs?|rays?|rot|rotations?|eye|gravity)(?![a-z])|ax[ie]s|normal|quat|weight|kernel|basis|camera",
+    re.IGNORECASE,
+)  # what points somewhere by its meaning
+NEIGHBOUR = re.compile(r"^(\w+?)_?(i|j|row|col|src|dst|source|target)$")  # x_i - x_j: the two ends of an edge
 
 
 def may_vanish(file: File, f: Form | None, depth: int = 0) -> bool:
@@ -24,17 +29,24 @@ def may_vanish(file: File, f: Form | None, depth: int = 0) -> bool:
     f = through(file, f)
     if f.op in RANDOM:
         return False
-    if f.op == "sub" and _two_of_one(file, f):
+    if f.op == "sub" and (_two_of_one(file, f) or _edge(f) or SHAPE.search(ast.unparse(f.node))):
         return False
     if f.op == "sub" or _layer_keeps_zero(file, f, depth):
         return True
     if f.op == "name" and isinstance(f.node, ast.Name):
         scope = file.scope(f.node)
         given = f.node.id in flow.arguments(scope) and not flow.bindings(file, scope, f.node.id)
-        return given and OUTPUT.search(f.node.id) is None
+        return given and OUTPUT.search(f.node.id) is None and SHAPE.search(f.node.id) is None
     if f.op in ("mul", "div", "relu", "clamp", "abs", "masked_fill", "cross", "mean", "sum") and f.args:
         return bool(range_of(file, f).zero) or any(may_vanish(file, a, depth + 1) for a in f.args)
     return bool(range_of(file, f).zero)
+
+
+def _edge(f: Form) -> bool:
+    """pos_j - pos_i: neighbours in a graph, which are two."""
+    ends = [NEIGHBOUR.match(str(a.value)) for a in f.args[:2] if a.op == "name"]
+    stems = [m[1] for m in ends if m is not None]
+    return len(stems) == 2 and stems[0] == stems[1]
 
 
 def _two_of_one(file: File, f: Form) -> bool:

@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from whynan.case.preflight import Preflight
 from whynan.errors import UsageError
-from whynan.preflight import initialization, step
+from whynan.preflight import initialization, settings, step
 from whynan.preflight.births import Where, where_of
 from whynan.preflight.data.scan import Scan
 from whynan.preflight.layers import LayerProbe
@@ -87,7 +87,7 @@ class _Check:
             self._look_through(loader, seconds, where is None)
         parts = Parts(
             program=type(self.model).__name__, probe=probe, trace=scope.trace, scan=self.scan,
-            failure=None if where is None else step.failed(*where), optimizers=self.optimizers,
+            failure=None if where is None else step.failed(*where), settings=settings.look(self.optimizers),
             layers=initialization.compared(probe.layers(), again.layers(), rules), tries=self, more=before,
         )  # fmt: skip
         return put_together(parts)

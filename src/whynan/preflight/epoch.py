@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from whynan.preflight.data import sources
 from whynan.preflight.data.columns import KEPT
-from whynan.preflight.data.problems import OUTLIER
+from whynan.preflight.data.problems import OUTLIER, distance
 from whynan.preflight.data.scan import Scan, look_through
 from whynan.preflight.tries import Tries
 
@@ -67,7 +67,8 @@ class Epoch:
     def _outliers(self) -> Generator[Attempt, Outcome, None]:
         """One step with the batch that holds an outlier: does it move the weights farther than others do?"""
         for name, (_, item) in self._extremes.items():
-            worst = max((fact.worst_z or 0.0 for fact in self.scan.tensors[name].facts()), default=0.0)
+            columns = self.scan.tensors[name]
+            worst = max((distance(columns, i, fact) for i, fact in enumerate(columns.facts())), default=0.0)
             if worst > OUTLIER and (yield from self.tries.is_harmless(item)):
                 self.scan.harmless.add(name)
 

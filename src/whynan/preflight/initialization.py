@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from whynan.case.preflight import Layer, Problem
 from whynan.preflight.recommended import in_code
@@ -39,7 +40,9 @@ def nonfinite_parameters(modules: Iterable[nn.Module]) -> Iterator[Problem]:
     seen: set[int] = set()
     for module in modules:
         for name, tensor in module.named_parameters():
-            if id(tensor) in seen or not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            if id(tensor) in seen or is_lazy(tensor) or not tensor.is_floating_point():
+                continue
+            if tensor.layout is not torch.strided:
                 continue
             seen.add(id(tensor))
             values = tensor.detach()

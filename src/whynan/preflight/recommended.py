@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from whynan.case.preflight import Layer
-from whynan.preflight.layers import fan_in
+from whynan.preflight.layers import LayerProbe, fan_in
 from whynan.replay.trace import Trace
+from whynan.watch.attempts import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from whynan.watch.snapshot import Snapshot
 
 MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
@@ -95,6 +100,25 @@ def initialised_as_recommended(models: Iterable[nn.Module], rules: dict[str, str
         with torch.no_grad():
             for parameter, values in kept.values():
                 parameter.copy_(values)
+
+
+def step_redrawn(
+    rules: dict[str, str], models: list[nn.Module], probe: LayerProbe, snapshot: Snapshot, until: int
+) -> Generator[Attempt, Outcome, None]:
+    """The user's step again with the recommended initialization, under `probe`."""
+    if not rules:
+        return
+    with contextlib.ExitStack() as stack:
+
+        @contextlib.contextmanager
+        def around(index: int) -> Iterator[None]:
+            with probe:
+                yield
+
+        def prepare() -> None:
+            stack.enter_context(initialised_as_recommended(models, rules))
+
+        yield Attempt(snapshot=snapshot, until=until, prepare=prepare, around=around, stop_at_symptom=False)
 
 
 def _draw(module: nn.Module, rule: str, random: torch.Generator) -> None:

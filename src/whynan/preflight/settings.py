@@ -9,6 +9,7 @@ recipes use.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,20 @@ from whynan.case.preflight import Problem, Severity
 USUAL = {"Adam": 1e-2, "AdamW": 1e-2, "NAdam": 1e-2, "RAdam": 1e-2, "Adamax": 2e-2, "RMSprop": 1e-2, "SGD": 1.0,
          "Adagrad": 0.1, "Adadelta": 10.0}  # fmt: skip
 """The largest learning rates in common use."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The options as they are now, for the table, and what is wrong with them."""
+
+    shown: dict[str, str]
+    problems: tuple[Problem, ...]
+
+
+def look(optimizers: Iterable[torch.optim.Optimizer]) -> Looked:
+    """Look at the options of these optimizers."""
+    optimizers = list(optimizers)
+    return Looked(settings(optimizers), tuple(problems(optimizers)))
 
 
 def settings(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, str]:

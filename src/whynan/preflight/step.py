@@ -22,7 +22,6 @@ from whynan.watch.userfiles import is_user_file
 if TYPE_CHECKING:
     from whynan.preflight.tries import Failure
 
-TELLS_WHY = "# whynan run tells why, and tries what cures it"
 CLOSE = 1e-6  # of the operand's size, for a difference near 0; a float32 sum of that size rounds by 6e-8
 NEAR = 0.2  # of the edge's own size, for an edge elsewhere: exp at 71 of 88.7
 SHOWN = 12
@@ -34,14 +33,18 @@ _GUARDS = frozenset({"clamp", "clamp_min", "clamp_max", "maximum", "minimum", "a
 def edges_of_step(trace: Trace) -> tuple[Edge, ...]:
     """The operands closest to an edge, closest first, one for each line and op."""
     best: dict[tuple[object, ...], Edge] = {}
-    for record in trace.records:
-        if record.phase != "forward":
-            continue
+    for record in differentiated(trace):
         for found in _of_record(trace, record):
             key = (found.file, found.line, found.op, found.argument, found.edge)
             if found.distance < FAR and (key not in best or found.distance < best[key].distance):
                 best[key] = found
     return tuple(sorted(best.values(), key=lambda e: e.distance)[:SHOWN])
+
+
+def differentiated(trace: Trace) -> list[OpRecord]:
+    """The ops of the forward pass whose derivative the backward pass took; all of them where it was not reached."""
+    reached = {id(r.forward) for r in trace.records if r.phase == "backward" and r.forward is not None}
+    return [r for r in trace.records if r.phase == "forward" and (not reached or id(r) in reached)]
 
 
 def problems(found: tuple[Edge, ...]) -> list[Problem]:
@@ -60,8 +63,6 @@ def is_close(edge: Edge) -> bool:
 
 
 def _of_record(trace: Trace, record: OpRecord) -> Iterator[Edge]:
-    if not any(ref.tensor is not None and ref.tensor.requires_grad for ref in record.outputs):
-        return  # it does not reach the loss
     for ref in record.inputs:
         if not ref.dtype.is_floating_point or _is_guarded(trace, record, ref):
             continue
@@ -164,7 +165,6 @@ def failed(message: str, where: Where | None) -> Problem:
         where=where.place if where else "the first step",
         message=f"{message} in the first step" + (f": {where.message}" if where else ""),
         measured=where.measured if where else "",
-        remedy=TELLS_WHY,
         file=where.file if where else None,
         line=where.line if where else None,
     )
@@ -181,7 +181,6 @@ def raised(error: BaseException, where: Where | None) -> Problem:
         where=where.place if where else f"{file}:{line}" if file else "the first step",
         message=f"the first step raises {type(error).__name__}: {said}" + (f"; {where.message}" if where else ""),
         measured=where.measured if where else "",
-        remedy=TELLS_WHY if where else None,
         causes=("indexing-or-padding",) if isinstance(error, IndexError) else (),
         file=where.file if where else file,
         line=where.line if where else line,
@@ -217,7 +216,6 @@ def failed_batches(failures: Iterable[Failure], failed: int, tried: int) -> Iter
             measured=f"{failed:,} of {tried:,} batches fail at the initial weights"
             + (f"; {where.measured}" if where else ""),
             samples=failure.samples,
-            remedy=None if failure.raised else TELLS_WHY,
             file=where.file if where else None,
             line=where.line if where else None,
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
-
-import torch
 
 from whynan.case.preflight import Layer, Preflight, Problem
 from whynan.preflight import initialization, settings, step
@@ -37,7 +35,7 @@ class Parts:
     trace: Trace
     scan: Scan
     failure: Problem | None  # of the first step
-    optimizers: Sequence[torch.optim.Optimizer]
+    settings: settings.Looked  # as they were in the first step
     layers: tuple[Layer, ...]
     tries: Tried
     more: Iterable[Problem] = ()
@@ -51,7 +49,7 @@ def put_together(parts: Parts) -> Preflight:
         *([parts.failure] if parts.failure is not None else []),
         *step.failed_batches(tries.failures, tries.failed, tries.done),
         *data_problems(scan), *target_problems(parts.trace, parts.probe, scan), *initialization.problems(parts.layers),
-        *step.problems(edges), *settings.problems(parts.optimizers), *parts.more,
+        *step.problems(edges), *parts.settings.problems, *parts.more,
     ]  # fmt: skip
     found = list(dict.fromkeys(found))
     return Preflight(
@@ -66,7 +64,7 @@ def put_together(parts: Parts) -> Preflight:
         layers=parts.layers,
         edges=edges,
         headroom=parts.probe.headroom(),
-        settings=settings.settings(parts.optimizers),
+        settings=parts.settings.shown,
         notes=tuple(_notes(scan)),
     )
 

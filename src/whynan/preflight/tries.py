@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EXPLAINED = 3  # failures that are looked at under the microscope
 HARMLESS = 1.5  # times as large as after a step with an ordinary batch
-FEW, BLIND = 3, 200  # iterations of a loop that draws its batches in its body: to take the time, and at most
+FEW, BLIND = 3, 1000  # iterations of a loop that draws its batches in its body: to take the time, and at most
 
 
 @dataclass

@@ -39,14 +39,12 @@ class Rows:
 def render(answer: Preflight, console: Console) -> None:
     """Print the answer; the tables only as far as there is something in them."""
     print_tight(console, _headline(answer))
-    for part, title in PARTS.items():
-        found = [p for p in answer.problems if p.part == part]
-        if found:
-            console.print()
-            print_tight(console, Text(title, "bold"))
-            for problem in found:
-                for line in _problem(problem):
-                    print_tight(console, line)
+    for title, found in by_part(answer):
+        console.print()
+        print_tight(console, Text(title, "bold"))
+        for problem in found:
+            for line in _problem(problem):
+                print_tight(console, line)
     for rows in tables(answer):
         console.print()
         print_tight(console, Text(rows.title, "bold"))
@@ -54,6 +52,14 @@ def render(answer: Preflight, console: Console) -> None:
     for note in answer.notes:
         console.print()
         print_tight(console, Text(f"Note: {visible(note)}", "dim"))
+
+
+def by_part(answer: Preflight) -> list[tuple[str, list[Problem]]]:
+    """(title, problems) of each part that has some, the part with the most serious ones first."""
+    parts = [(title, [p for p in answer.problems if p.part == part]) for part, title in PARTS.items()]
+    found = [(title, problems) for title, problems in parts if problems]
+    first = PARTS["step"]  # among equals: what the run would meet
+    return sorted(found, key=lambda pair: (list(_COLOURS).index(pair[1][0].severity), pair[0] != first))
 
 
 def text(answer: Preflight, width: int = 100) -> str:
@@ -92,10 +98,12 @@ def _headline(answer: Preflight) -> Text:
 
 
 def _problem(problem: Problem) -> Iterator[Any]:
-    yield Text.assemble(
-        "  ", (f"{problem.severity:<8}", _COLOURS[problem.severity]), (visible(problem.where), "cyan"),
-        f"  {visible(problem.message)}",
-    )  # fmt: skip
+    head = Table.grid(padding=(0, 1, 0, 0))
+    head.add_column(width=7)
+    head.add_column(overflow="fold")
+    told = Text.assemble((visible(problem.where), "cyan"), f"  {visible(problem.message)}")
+    head.add_row(Text(problem.severity, _COLOURS[problem.severity]), told)
+    yield Padding(head, (0, 0, 0, 2))
     if problem.measured:
         yield Padding(Text(visible(problem.measured), "dim"), (0, 0, 0, 10))
     if problem.samples:
@@ -111,7 +119,7 @@ def tables(answer: Preflight) -> Iterator[Rows]:
     if answer.columns:
         yield Rows("Columns", _COLUMN_HEADS, _column_rows(answer.columns), len(answer.columns))
     if answer.layers:
-        heads = ("layer", "kind", "activation std", "absmax", "gradient norm", "gain", "std as recommended", "float16")
+        heads = ("layer", "kind", "activation std", "absmax", "gradient norm", "gain", "std if redrawn", "float16")
         half = {h.module: h.float16 for h in answer.headroom}
         rows = [
             (layer.name, layer.kind, layer.activation_std, layer.activation_absmax, layer.gradient_norm, layer.gain,

@@ -22,11 +22,7 @@ def page(answer: Preflight) -> str:
         answer=answer,
         style=style,
         policy=f"default-src 'none'; style-src {assets.source_hash(style)}; base-uri 'none'; form-action 'none'",
-        parts=[
-            (title, found)
-            for part, title in preflight.PARTS.items()
-            if (found := [p for p in answer.problems if p.part == part])
-        ],
+        parts=preflight.by_part(answer),
         tables=list(preflight.tables(answer)),
         preflight=preflight,
     )

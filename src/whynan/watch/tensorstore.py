@@ -137,12 +137,21 @@ def restore(entries: Iterable[Entry]) -> list[Tensor]:
                 continue
             if entry.address and tensor.data_ptr() != entry.address:
                 tensor.data = entry.alias
+            if not _is_fusible(tensor):
+                tensor.data.copy_(entry.copy)
+                continue
             live, saved = targets.setdefault((tensor.device, tensor.dtype), ([], []))
             live.append(tensor.data)
             saved.append(entry.copy)
         for live, saved in targets.values():
             torch._foreach_copy_(live, saved)
     return lost
+
+
+def _is_fusible(tensor: Tensor) -> bool:
+    """Whether `_foreach_copy_` takes it; of a lazily conjugated or negated one it refuses the whole list."""
+    strided = tensor.layout is torch.strided and not tensor.is_quantized
+    return strided and not tensor.is_conj() and not tensor.is_neg()
 
 
 def _opaque(tensor: Tensor) -> Entry | None:
@@ -158,7 +167,7 @@ def _copy_all(entries: list[Entry], pool: Pool) -> None:
     groups: dict[tuple[torch.device, torch.dtype], list[Entry]] = {}
     with torch.no_grad():
         for entry in entries:
-            if entry.alias.layout is torch.strided and not entry.alias.is_quantized:
+            if _is_fusible(entry.alias):
                 groups.setdefault((entry.alias.device, entry.alias.dtype), []).append(entry)
             else:
                 entry.copy = entry.alias.clone()

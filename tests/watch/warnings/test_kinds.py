@@ -59,6 +59,11 @@ def test_single_gradients_are_noise(tail: list[list[float]]) -> None:
     assert signs("gradient-norm", gradients([*usual, *tail])) == []
 
 
+def test_near_a_minimum_gradients_may_jump() -> None:
+    falling = [[10.0 * 0.7**i] for i in range(60)]
+    assert signs("gradient-norm", gradients([*falling, [1e-3], [2e-3], [4e-3]])) == []
+
+
 class SGD:
     """By its name."""
 

@@ -26,7 +26,8 @@ Good
 
 When it is safe
 ---------------
-For matrices of fixed size 2 or 3 with entries of order 1 that are known to be well conditioned.
+Where the identity is added to a small matrix, as in the matrix determinant lemma (the rule is silent then), and for
+matrices of fixed size 2 or 3 with entries of order 1 that are known to be well conditioned.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from whynan.lint.guarded import guarded
 from whynan.lint.meaning import through
 from whynan.lint.parts import ARRAYS
 from whynan.lint.rule import Hit
+from whynan.remedy.form import Form
 
 CODE = "WN105"
 NAME = "log-of-determinant"
@@ -52,5 +54,12 @@ def check(file: File) -> Iterator[Hit]:
         inner = through(file, f.args[0])
         if inner.op == "abs" and inner.args:
             inner = through(file, inner.args[0])
+        if inner.op == "det" and _plus_identity(file, inner):
+            continue
         if inner.op == "det" and inner.lib in ARRAYS and not guarded(file, f.node):
             yield Hit(f.node, "A determinant under- and overflows where its logarithm does not: slogdet.")
+
+
+def _plus_identity(file: File, det: Form) -> bool:
+    inner = through(file, det.args[0]) if det.args else det
+    return inner.op == "add" and any(through(file, a).op == "eye" for a in inner.args)

@@ -37,6 +37,7 @@ import ast
 from collections.abc import Iterator
 
 from whynan.lint.file import File
+from whynan.lint.gradients import prepares
 from whynan.lint.guarded import guarded
 from whynan.lint.masks import history, never_empty, unexplained
 from whynan.lint.meaning import behind
@@ -65,7 +66,7 @@ def check(file: File) -> Iterator[Hit]:
         along = dim is not None and dim.number != 0  # a dimension of what is selected, not the selection
         settled = isinstance(index, ast.Attribute) or "pad" in history(file, index)
         settled = settled or never_empty(file, index) or unexplained(file, index)
-        if not (along or settled or _one_of(file, index) or guarded(file, f.node, index)):
+        if not (along or settled or prepares(file, f.node) or _one_of(file, index) or guarded(file, f.node, index)):
             yield Hit(f.node, f"NaN where {short(file, index)} selects nothing.")
 
 

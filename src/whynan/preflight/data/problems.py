@@ -103,13 +103,13 @@ def _far_out(columns: Columns, i: int, fact: Column, harmless: bool) -> Iterator
             ("input-outlier", "unnormalized-inputs"),
             remedies.of(remedies.MISSING, name, value) + "\n" + _comment(remedies.of(remedies.FLAG, name, value)),
         )  # fmt: skip
-    elif fact.worst_z is not None and fact.worst_z > OUTLIER and fact.worst is not None:
-        certain = fact.worst_z > LONE and _is_alone(columns, i, fact) and not harmless
+    elif (far := distance(columns, i, fact)) > OUTLIER and fact.worst is not None:
+        certain = far > LONE and _is_alone(columns, i, fact) and not harmless
         moved = "; a step with it moves the weights no farther than others" if harmless else ""
         yield _problem(
             "outlier", "warning" if certain else "note", where, f"one value is far from all others{moved}",
-            f"{fact.worst:.4g}, where the median is {fact.median:.4g}: {_z(fact)}", (columns.row_of_worst(i, fact),),
-            ("input-outlier",), remedies.of(remedies.WINSORISE, name),
+            f"{fact.worst:.4g}, where the median is {fact.median:.4g}: {far:.3g} times the usual spread",
+            (columns.row_of_worst(i, fact),), ("input-outlier",), remedies.of(remedies.WINSORISE, name),
         )  # fmt: skip
     if (filled := _filled_in(columns, i, fact)) is not None:
         value, share = filled
@@ -139,7 +139,7 @@ def _tensor_problems(scan: Scan, name: str, columns: Columns, facts: list[Column
                 ("unnormalized-inputs", "learning-rate-too-high"), remedies.of(remedies.STANDARDISE, name),
             )  # fmt: skip
     reach = max((max(abs(f.min), abs(f.max)) for f in facts if f.min is not None and f.max is not None), default=0.0)
-    if columns.floating and reach > LARGE and not any(f.worst_z and f.worst_z > OUTLIER for f in facts):
+    if columns.floating and reach > LARGE and not any(distance(columns, i, f) > OUTLIER for i, f in enumerate(facts)):
         yield _problem(
             "large-values", "warning", name, "values are large", f"absmax {reach:.4g}", (),
             ("unnormalized-inputs",), remedies.of(remedies.STANDARDISE, name),
@@ -169,6 +169,15 @@ def _missing_code(columns: Columns, i: int, fact: Column) -> tuple[float, float]
     far = fact.spread == 0 and fact.worst != fact.median or (fact.worst_z or 0) > CODE_Z
     whole = fact.worst == round(fact.worst) and abs(fact.worst) > 1
     return (fact.worst, share) if far and whole and CODE_SHARE < share < 0.5 and len(sample) > 100 else None
+
+
+def distance(columns: Columns, i: int, fact: Column) -> float:
+    """Of the value farthest out, in usual spreads; where most values are equal, in the spreads of the others."""
+    if fact.worst_z is not None or fact.worst is None or fact.median is None:
+        return fact.worst_z or 0.0
+    rest = (columns.sample(i) - fact.median).abs()
+    rest = rest[rest > 0]
+    return abs(fact.worst - fact.median) / rest.median().item() if len(rest) >= 20 else 0.0
 
 
 def _is_alone(columns: Columns, i: int, fact: Column) -> bool:

@@ -32,6 +32,11 @@ class Series:
             self.first.append(self.points[-1][1])
         return True
 
+    @property
+    def early(self) -> float:
+        """Median of the first eight values."""
+        return math.exp(median(self.first))
+
     def z(self, value: float, least: float = 0.1) -> float:
         """Robust standard deviations of log `value` above the median; `least` is the smallest deviation taken."""
         logs = [log for _, log in self.points]

@@ -1,7 +1,8 @@
 """The norm of the gradients stands out from its own past, twice in a row and rising.
 
 Robust z-score of the logarithm over the last 64 looks: six standard deviations (1.4826 times the median absolute
-deviation, at least 0.1) and four times the median. One high value is noise that clipping or the next step takes care
+deviation, at least 0.1), four times the median, and above the norms of the first looks: near a minimum gradients are
+tiny and their norm may well jump. One high value is noise that clipping or the next step takes care
 of, and is not said; norms that stand out never enter the past.
 """
 
@@ -34,7 +35,8 @@ class GradientNorm(Warning):
             z = past.z(value) if known else 0.0
             if z > CLOSER:
                 yield Sign("", value=0.0)  # look at the gradients of the next steps, all of them
-            if z > DEVIATIONS and past.above_median(value) > FACTOR and (not high or value >= high[-1]):
+            rises = past.above_median(value) > FACTOR and value > past.early if known else False
+            if z > DEVIATIONS and rises and (not high or value >= high[-1]):
                 high.append(value)
             else:
                 high.clear()

@@ -41,7 +41,7 @@ def _judged(series: Series, step: int, value: float, what: str, limit: float) ->
     if log < max(0.0, series.highest + math.log(10)):
         return
     fast = series.above_median(value) > FACTOR and series.steps_to(limit, LOOKS) < STEPS
-    slow = log - sorted(series.first)[len(series.first) // 2] > MILLIONFOLD
+    slow = log - math.log(series.early) > MILLIONFOLD
     slow = slow and series.steps_to(limit, SLOW_LOOKS) < SLOW_STEPS
     if fast or slow:
         left = series.steps_to(limit, LOOKS if fast else SLOW_LOOKS)
