@@ -8,7 +8,6 @@ known, then the reason and the patch.
 from __future__ import annotations
 
 import contextlib
-import linecache
 import os
 import platform
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from whynan.case.facts import Birth, Phase, Report, Run, Symptom
+from whynan.case.facts import Report, Run, Symptom
 from whynan.case.paths import relative_to
 from whynan.config import Config
 from whynan.errors import WhynanError
@@ -148,6 +147,7 @@ class Investigation:
         """Present the place, look for cause and cure, present those."""
         from whynan.diagnose.engine import diagnose
         from whynan.diagnose.inquest import Inquest
+        from whynan.replay.noticed import where_it_was_noticed
 
         watcher = self.watcher
         assert watcher is not None
@@ -323,29 +323,6 @@ class Investigation:
             print(f"whynan: applied to {path}", file=sys.stderr)
         except WhynanError as error:
             print(f"whynan: {error}", file=sys.stderr)
-
-
-_PHASES: dict[str, Phase] = {"parameter": "optimizer", "state": "optimizer", "gradient": "backward"}
-
-
-def where_it_was_noticed(located: Located) -> Birth | None:
-    """For a failure that did not come back: the line of the alarm is all that is known."""
-    seen = located.seen
-    if seen.site is None:
-        return None
-    file, line, function = seen.site
-    return Birth(
-        step=seen.step,
-        iteration=located.iteration,
-        phase=_PHASES.get(seen.what, "forward"),
-        kind="nan" if seen.value == "nan" else "inf",
-        op=None,
-        file=file,
-        line=line,
-        function=function,
-        source=linecache.getline(file, line).rstrip("\n") or None,
-        note="This is where the value was noticed: the failure did not come back when the step was executed again.",
-    )
 
 
 def _with_causes(report: Report, diagnosis: Diagnosis) -> Report:

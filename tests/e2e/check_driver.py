@@ -15,6 +15,13 @@ import torch  # noqa: F401
 import torch._dynamo  # the first optimizer would import it
 import torch.utils.data  # noqa: F401
 
+import whynan.checking  # noqa: F401
+import whynan.preflight.epoch
+import whynan.preflight.together
+import whynan.replay.scope
+import whynan.report.preflight  # noqa: F401
+from whynan.lint import all_rules
+
 PATIENCE = 120.0  # seconds for one program
 
 
@@ -46,5 +53,6 @@ def run(folder: Path) -> None:
             os.kill(pid, 9)
 
 
+all_rules()
 for arguments in sorted(Path(sys.argv[1]).glob("*/arguments.json")):
     run(arguments.parent)

@@ -41,10 +41,7 @@ class HeldItem:
     @property
     def written(self) -> bool:
         """Whether somebody wrote to a tensor of the item since."""
-        for tensor, version in self._tensors:
-            if tensor._version != version:
-                return True
-        return False
+        return any(tensor._version != version for tensor, version in self._tensors)
 
     def put_back(self) -> None:
         put_back(self._undo)
