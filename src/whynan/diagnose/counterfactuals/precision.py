@@ -131,7 +131,10 @@ def _widened(
         with eager(), autocast(), Widened(narrow, wide):
             yield
 
-    return Attempt(snapshot=snapshot, until=until, around=around, prepare=lambda: _convert(inquest, state, wide))
+    def prepare() -> None:
+        _convert(inquest, state, wide)
+
+    return Attempt(snapshot=snapshot, until=until, around=around, prepare=prepare, risky=True)
 
 
 def _state(inquest: Inquest) -> list[Tensor]:
