@@ -27,7 +27,7 @@ demo: setup ## watch a small transformer die, and see where, why and what cures 
 	else echo "the demo should end with status 3, found and explained; it ended with $$status" >&2; exit 1; fi
 
 test: setup ## run the tests; ARGS="-k case" narrows them
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: setup ## ruff: rules
 	$(BIN)/ruff check src tests examples
