@@ -82,7 +82,7 @@ def no_side_effects() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quarantine() -> Iterator[None]:
-    with silence(), open_files_untouched(), no_side_effects():
+    with open_files_untouched(), silence(), no_side_effects():  # silence holds copies of descriptors of its own
         yield
 
 
