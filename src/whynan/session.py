@@ -10,7 +10,7 @@ import contextlib
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whynan.case.facts import Report
 from whynan.config import Config
@@ -20,11 +20,8 @@ from whynan.watch import importing, inert
 from whynan.watch.script import Outcome as Ended
 from whynan.watch.script import die_by_sigint, run_module, run_script
 from whynan.watch.signals import Stop
-from whynan.watch.source import NAMES, SiteTable
+from whynan.watch.source import SiteTable
 from whynan.watch.userfiles import is_user_file
-
-if TYPE_CHECKING:
-    from whynan.watch.watcher import Watcher
 
 random.getstate()  # python's generator is seeded before the process is copied: a re-run draws the same numbers
 
@@ -67,7 +64,7 @@ class Session(Ongoing):
         self.before_watching()
         watcher = Watcher(self.sites, is_user_file, share=self.config.snapshot_share, memory_mb=self.config.memory_mb)
         self.attach(watcher)
-        self._switch_to(watcher)
+        vars(builtins).update(watcher.loops.names())
         if self.goal is not None:
             from whynan.replay.fromstart import pursue
 
@@ -76,12 +73,6 @@ class Session(Ongoing):
             from whynan.replay.fromstart import entropy
 
             self.spare.extras.update(entropy())
-
-    def _switch_to(self, watcher: Watcher) -> None:
-        loops = watcher.loops
-        functions = (loops.for_, loops.while_, loops.done, loops.caught, loops.next_, loops.leave)
-        for name, function in zip(NAMES, functions, strict=True):
-            setattr(builtins, name, function)
 
     def _end_of_fork(self, outcome: Ended) -> int:
         outcome.print_traceback()

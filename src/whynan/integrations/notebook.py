@@ -3,7 +3,8 @@
 From `%load_ext` on, the loops of every cell are rewritten as `whynan run` rewrites a script's, and do nothing special;
 under `%%whynan` they are watched. The cell's namespace, its last expression and its output are as without it. When
 something non-finite shows, the cell ends in the last healthy state and the report is shown. Words after `%%whynan` are
-settings: `%%whynan why_budget=10 case=no`. Patches are not tried: a notebook has no program to run from its start.
+settings: `%%whynan why_budget=10`. Patches are not tried, for a notebook has no program to run from its start, and no
+case is recorded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from whynan.report.notebook import notebook
 from whynan.report.words import headline
 from whynan.watch import inert
 from whynan.watch.signals import Stop
-from whynan.watch.source import NAMES, SITES, rewrite_tree
+from whynan.watch.source import SITES, rewrite_tree
 from whynan.watch.userfiles import is_user_file
 
 MAGIC = "whynan"
@@ -97,9 +98,7 @@ class CellWatch(Investigation):
 
         watcher = Watcher(SITES, is_user_file, share=self.config.snapshot_share, memory_mb=self.config.memory_mb)
         self.attach(watcher)
-        loops = watcher.loops
-        functions = (loops.for_, loops.while_, loops.done, loops.caught, loops.next_, loops.leave)
-        vars(builtins).update(zip(NAMES, functions, strict=True))
+        vars(builtins).update(watcher.loops.names())
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
@@ -123,7 +122,7 @@ def settings_of(line: str) -> Config:
         if not equals:
             raise UsageError(f"{word!r} is no setting. Write NAME=VALUE; names are {', '.join(FIELDS)}.")
         given[PREFIX + key.replace("-", "_").upper()] = value
-    return load({**from_environment(given), "fixes": False})
+    return load({**from_environment(given), "fixes": False, "case": False})
 
 
 def _usage(error: WhynanError) -> Exception:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any
 
 LENGTH = 512  # steps
 
@@ -28,22 +27,6 @@ class History:
         for series in (self.grad_norms, self.param_norms, self.lr):
             while series and series[-1][0] >= steps:
                 series.pop()
-
-    def series(self, last: int = 200) -> dict[str, list[Any]]:
-        """Plain lists for the report: `step`, `loss`, `grad_norm`, `param_norm`, `lr`, over the last `last` entries."""
-        grads = list(self.grad_norms)[-last:]
-        params = list(self.param_norms)[-last:]
-        losses = list(self.loss)[-last:]
-        out: dict[str, list[Any]] = {
-            "loss_step": [s for _, s, _ in losses],
-            "loss": [v for _, _, v in losses],
-            "step": [s for s, _, _ in grads],
-            "grad_norm": [total(n) for _, _, n in grads],
-            "param_step": [s for s, _, _ in params],
-            "param_norm": [total(n) for _, _, n in params],
-            "lr": [max(v) if v else None for _, _, v in list(self.lr)[-last:]],
-        }
-        return {name: values for name, values in out.items() if values}
 
 
 def total(norms: list[float]) -> float:

@@ -22,6 +22,7 @@ from whynan.watch.consumer import Consumer
 from whynan.watch.looprun import LoopRun
 from whynan.watch.recorder import Recorder
 from whynan.watch.signals import Rewind
+from whynan.watch.source import NAMES
 from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_while
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class LoopRuntime:
         self._stepped: LoopRun | None = None  # in whose body the latest optimizer step was
 
     # what the rewritten code calls -----------------------------------------------------------------------------
+
+    def names(self) -> dict[str, Callable[..., Any]]:
+        """What rewritten code calls, by name: to be put into `builtins`, as `inert.inert_names` is."""
+        functions = (self.for_, self.while_, self.done, self.caught, self.next_, self.leave)
+        return dict(zip(NAMES, functions, strict=True))
 
     def for_(self, iterable: Iterable[Any], site: int) -> Iterable[Any]:
         if compiling() or self._plain(site):
