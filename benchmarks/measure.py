@@ -34,12 +34,14 @@ class Times:
 
     name: str
     blocks: list[float] = field(default_factory=list)
+    against: Times | None = None  # the first contender, in the same rounds
 
     @property
     def median(self) -> float:
         return statistics.median(self.blocks)
 
-    def ratio(self, bare: Times) -> float:
+    def ratio(self, bare: Times | None = None) -> float:
+        bare = bare or self.against or self
         return statistics.median(mine / other for mine, other in zip(self.blocks, bare.blocks, strict=True))
 
 
@@ -60,6 +62,8 @@ def measure(
         train(10)
         steps = steps or max(10, int(seconds / ((clock() - begun) / 10)))
     times = [Times(contender.name) for contender in contenders]
+    for each in times:
+        each.against = times[0]
     for turn in range(rounds):
         order = range(len(contenders)) if turn % 2 == 0 else reversed(range(len(contenders)))
         for i in order:

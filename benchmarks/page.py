@@ -11,17 +11,17 @@ from xml.sax.saxutils import escape
 
 import torch
 
+from benchmarks.endtoend import Runs
 from benchmarks.measure import Times
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- overhead: begin, written by `python -m benchmarks` -->", "<!-- overhead: end -->"
-COLOURS = {"whynan": "#0b6e4f"}
+COLOURS = {"whynan": "#0b6e4f", "whynan, no warnings": "#74b49b"}
 
 
 def row(label: str, times: list[Times]) -> str:
-    bare = times[0]
-    ratios = ", ".join(f"{t.name} {t.ratio(bare):.3f}" for t in times[1:])
-    return f"{label}: bare {bare.median * 1e3:.2f} ms; {ratios}"
+    ratios = ", ".join(f"{t.name} {t.ratio():.3f}" for t in times[1:])
+    return f"{label}: bare {times[0].median * 1e3:.2f} ms; {ratios}"
 
 
 def section(
@@ -29,33 +29,39 @@ def section(
     scope: tuple[float, float, float],
     memory: dict[str, dict[str, float]],
     notes: list[str],
+    runs: list[Runs],
     *,
     rounds: int,
 ) -> str:
     names = [t.name for t in next(iter(results.values()))]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores, no GPU"
+    cuda = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if cuda else f"{os.cpu_count()} CPU cores, no GPU"
+    clock = "the wall clock" if cuda else "CPU time"
     lines = [
         f"`python -m benchmarks`, {datetime.date.today()}. {device}, {platform.system()}, Python "
         f"{platform.python_version()}, torch {torch.__version__}, one thread. Load of the machine meanwhile: "
-        f"{os.getloadavg()[1]:.1f} (other jobs ran beside it; CPU time is what is counted). A B A B in one process, "
+        f"{os.getloadavg()[1]:.1f} (other jobs may run beside it; {clock} is what is counted). A B A B in one process, "
         f"{rounds} rounds; a ratio is the median over the rounds.",
         "",
         "| loop | " + " | ".join(["bare", *names[1:]]) + " |",
         "|---" * (len(names) + 1) + "|",
     ]
     for label, times in results.items():
-        ratios = [f"{t.ratio(times[0]):.3f}" if t.ratio(times[0]) < 1.5 else f"{t.ratio(times[0]):.1f}" for t in times]
+        ratios = [f"{t.ratio():.3f}" if t.ratio() < 1.5 else f"{t.ratio():.1f}" for t in times]
         lines.append(f"| {label} | {times[0].median * 1e3:.2f} ms | " + " | ".join(ratios[1:]) + " |")
     lines += ["", "![ratios](overhead.svg)", ""]
-    lines += [f"Not measured: {note}." for note in notes]
+    lines += [f"Not measured: {note}.\n" for note in notes]
+    if runs:
+        lines += ["Whole processes in turns, `python train.py` and `whynan run train.py`, which time their steps:", ""]
+        lines += [*(f"- {run}" for run in runs), ""]
     lines += [
-        "",
         f"One step of the transformer under the microscope: {scope[1]:.0f} ms against {scope[0]:.0f} ms bare, "
         f"{scope[2]:.1f} times.",
         "",
-        "Memory without snapshots, resident, against the bare process, and growth over as many steps again: "
+        "Memory without snapshots, of the resident memory of the bare process: "
         + ", ".join(
-            f"{name} {100 * m['share']:.2f} % of {m['bare']:.0f} MiB, {m['growth']:+.1f} MiB"
+            f"{name} {100 * m['share']:.2f} % of {m['bare']:.0f} MiB (with pages of torch's code that are executed for "
+            f"the first time {100 * m['resident_share']:.2f} %), {m['growth']:+.1f} MiB after as many steps again"
             for name, m in memory.items()
         )
         + ".",
@@ -74,7 +80,7 @@ def write(text: str, svg: str) -> None:
 
 def plot(results: dict[str, list[Times]]) -> str:
     """Bars of the added time in percent on a logarithmic axis, one group a program."""
-    bars = [(label, t.name, 100 * (t.ratio(times[0]) - 1)) for label, times in results.items() for t in times[1:]]
+    bars = [(label, t.name, 100 * (t.ratio() - 1)) for label, times in results.items() for t in times[1:]]
     low, high = 0.1, max(1000.0, *(value for *_, value in bars))
     height, left, width = 20, 330, 420
 

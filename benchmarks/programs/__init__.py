@@ -10,12 +10,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from whynan.watch.budget import SNAPSHOTS
+from whynan.config import Config
+from whynan.investigation import Target
+from whynan.ongoing import Ongoing
+from whynan.watch.dataloader import DrawnIndices
 from whynan.watch.hooks import Hooks
-from whynan.watch.source import NAMES, SiteTable, rewrite
+from whynan.watch.source import SiteTable, rewrite
 from whynan.watch.watcher import Watcher
 
 HERE = Path(__file__).resolve().parent
+SETTINGS: dict[str, Any] = {"rerun": False, "fixes": False, "case": False, "why_budget": 0.0}  # for after an alarm
 
 
 class Program:
@@ -28,7 +32,8 @@ class Program:
         self._bare = self._load(f"bare_{name}", compile(self.path.read_text(), "bare", "exec"))
         self._watched = self._load(f"watched_{name}", rewrite(self.path.read_text(), str(self.path), self.sites))
         self.state = self._watched.build(**options)
-        self.watcher: Watcher | None = None
+        self.compiled = bool(options.get("compiled"))
+        self.watches: dict[tuple[tuple[str, Any], ...], Ongoing] = {}  # by their settings
 
     def _load(self, name: str, code: Any) -> ModuleType:
         module = ModuleType(name)
@@ -45,18 +50,33 @@ class Program:
         yield self.train
 
     @contextlib.contextmanager
-    def watched(self, share: float = SNAPSHOTS) -> Iterator[Callable[[int], None]]:
-        """Under whynan, with what it learned in earlier blocks, as in one long run."""
-        if self.watcher is None:
-            self.watcher = Watcher(self.sites, lambda path: path == str(self.path), share=share)
-        else:
-            self.watcher.hooks = Hooks(self.watcher.sentinel, self.watcher.loops)
-        loops = self.watcher.loops
-        loops.enabled = loops.optimizers_exist = True
-        functions = (loops.for_, loops.while_, loops.done, loops.caught, loops.next_, loops.leave)
-        for name, function in zip(NAMES, functions, strict=True):
-            setattr(builtins, name, function)
+    def watched(self, **settings: Any) -> Iterator[Callable[[int], None]]:
+        """Under what `whynan run` puts over a program, early warnings included, with what it learned in earlier blocks,
+        as in one long run. `settings`: of `Config`, for instance `warnings=False`."""
+        watcher = self._watch(settings).watcher
+        assert watcher is not None
+        vars(builtins).update(watcher.loops.names())
         try:
             yield lambda steps: self._watched.train(*self.state, steps)
         finally:
-            self.watcher.hooks.remove()
+            watcher.hooks.remove()
+            watcher.drawn.undo()
+
+    def _watch(self, settings: dict[str, Any]) -> Ongoing:
+        key = tuple(sorted(settings.items()))
+        watch = self.watches.get(key)
+        if watch is None:
+            config = Config(**SETTINGS | settings)
+            watch = self.watches[key] = Ongoing(Target("script", str(self.path)), config)
+            watch.before_watching()
+            shares = {"share": config.snapshot_share, "memory_mb": config.memory_mb}
+            watch.attach(Watcher(self.sites, lambda path: path == str(self.path), **shares))
+        else:  # what `watched` took out at the end of the block before
+            assert watch.watcher is not None
+            watch.watcher.hooks = Hooks(watch.watcher.sentinel, watch.watcher.loops)
+            watch.watcher.drawn = DrawnIndices()
+        assert watch.watcher is not None
+        watch.watcher.loops.optimizers_exist = True
+        if self.compiled or watch.watcher.sentinel.backwards:  # what `torch.compile`, or the first backward, does there
+            watch.watcher.hooks._training_begins()
+        return watch

@@ -90,7 +90,7 @@ class Investigation:
             return False
         if self.goal is not None:
             from whynan.replay.capture import ship
-            from whynan.replay.fromstart import found
+            from whynan.replay.pursuit import found
 
             ship(self.goal, located.trace, located.finding, located.names)
             found(self.goal, located)
@@ -104,12 +104,12 @@ class Investigation:
 
     def no_loop(self, seen: Seen, stop: bool = True) -> None:
         """An alarm where nothing can be executed again: re-run the program up to just before it."""
-        from whynan.replay import fromstart
+        from whynan.replay import fromstart, pursuit
 
         watcher = self.watcher
         assert watcher is not None
         if self.goal is not None:
-            fromstart.alarm(self.goal, watcher, seen)
+            pursuit.alarm(self.goal, watcher, seen)
             return
         watcher.muted = True
         self._let_ship()
@@ -121,6 +121,8 @@ class Investigation:
             if not seen.hard:
                 return
             located = fromstart.nothing_known(seen)
+        if watcher.no_room is not None:
+            located.notes.append(f"the failing step could not be executed again in its loop: {watcher.no_room}")
         for _ in self._explain(located, seen):
             raise AssertionError("nothing can be executed again outside of a loop")
         if stop:

@@ -41,4 +41,4 @@ def test_microscope() -> None:
 @pytest.mark.slow
 def test_memory_without_snapshots() -> None:
     found = memory("mlp", 2000)
-    assert found.share <= 0.01 and found.growth <= 0.01 * found.bare
+    assert found.share <= 0.01 and found.resident_share <= 0.02 and found.growth <= 0.01 * found.bare.resident

@@ -47,24 +47,76 @@ def test_tensors_without_values_count_as_zeros() -> None:
     assert found.squares.tolist() == [0.0, 0.0, 2.0] and found.smallest.tolist() == [math.inf, math.inf, 1.0]
 
 
+COMPILE = """
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from whynan.tensors import kernel
+
+def ptx(function, constants, **pointers):
+    names = function.arg_names
+    signature = {n: "constexpr" if n in constants else pointers.get(n, "*i64") for n in names}
+    source = ASTSource(fn=function, signature=signature, constexprs=constants)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=kernel._OPTIONS).asm["ptx"]
+
+for dtype in (tl.float32, tl.bfloat16, tl.float16):
+    for aligned in (False, True):
+        constants = {"DTYPE": dtype, "BLOCK": 4096, "FIRST": True, "ALIGNED": aligned}
+        text = ptx(kernel._partials, constants, parts="*fp64", flag="*fp32", count="i32")
+        assert ("ld.global.v4.b32" in text) == aligned, (dtype, aligned)
+floats = {"parts": "*fp64", "rows": "*fp64", "flag": "*fp32", "count": "i32", "width": "i32"}
+assert ".f64" in ptx(kernel._joined, {"CHUNK": 1024}, **floats)
+print("compiled")
+"""
 KERNEL = """
-import sys
 import torch
 from test_statistics import tensors
-from whynan.tensors.kernel import statistics
+from whynan.tensors.kernel import OnePass, statistics
 from whynan.tensors.statistics import reference
+from whynan.watch.measuring import SOON, WORTH, Measuring, read
 for kernel, truth in zip(statistics(tensors()), reference(tensors())):
     torch.testing.assert_close(kernel, truth, rtol=1e-12, atol=0)
+one, good = OnePass(), torch.arange(1.0, 9001.0)
+again = [good, torch.ones(5).half(), good[1:], torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last)]
+for bad in (None, 0, 1, 3):  # the same tensors with other numbers, then others
+    now = [t.clone() if i == bad else t for i, t in enumerate(again)]
+    if bad is not None:
+        now[bad].as_strided((1,), (1,)).fill_(float("nan"))
+    rows, flag = one(now)
+    torch.testing.assert_close(rows, torch.stack(list(reference(now))), rtol=1e-12, atol=0)
+    assert flag.item() == float(bad is not None), bad
+same = torch.ones(64)
+for view in (same, same.view(torch.bfloat16)[:64], same.view(torch.float16)[:64]):  # other numbers at one address
+    torch.testing.assert_close(one([view])[0], torch.stack(list(reference([view]))), rtol=1e-12, atol=0)
+chooser = Measuring(fits=lambda values: True)
+chooser.turns = SOON
+launched = chooser.launch([torch.full((WORTH,), 0.5), good], exact=True)
+sizes = read(launched.way, launched.flag is not None, launched.numbers.reshape(-1).tolist())
+assert (launched.way, sizes.certain, sizes.norms[0], sizes.largest) == ("kernel", False, 512.0, [0.5, 9000.0])
 print("equal")
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
-def test_kernel_in_the_interpreter() -> None:
+def output(code: str, interpreted: bool) -> str:
     paths = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths}
-    done = subprocess.run([sys.executable, "-c", KERNEL], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "equal", done.stderr[-2000:]
+    environment = {**os.environ, "TRITON_INTERPRET": str(int(interpreted)), "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+
+
+@needs_triton
+def test_kernel_in_the_interpreter() -> None:
+    assert output(KERNEL, interpreted=True) == "equal"
+
+
+@needs_triton
+def test_kernel_compiles_for_a_gpu_and_reads_several_elements_at_once_where_it_may() -> None:
+    assert output(COMPILE, interpreted=False) == "compiled"
 
 
 @pytest.mark.gpu

@@ -52,8 +52,31 @@ def test_suspicion_makes_every_step_a_turn_for_a_while_and_not_for_ever() -> Non
 
 def test_level_knows_a_jump_from_noise() -> None:
     level, generator = Level(), random.Random(0)
-    noise = [level.jumps(2.0 + generator.gauss(0, 0.1)) for _ in range(500)]
+    noise = [level.take(2.0 + generator.gauss(0, 0.1))[0] for _ in range(500)]
     assert sum(noise[20:]) <= 1
-    assert level.jumps(5.0)
-    assert level.jumps(math.nan) and level.jumps(-math.inf)
-    assert not level.jumps(2.0)
+    assert level.take(5.0) == (True, True)
+    assert level.take(math.nan)[0] and level.take(-math.inf)[0]
+    assert level.take(2.0) == (False, False)
+
+
+def test_what_waits_becomes_part_of_the_level_like_everything_else() -> None:
+    at_once, later, generator = Level(), Level(), random.Random(0)
+    for _ in range(100):
+        value = 2.0 + generator.gauss(0, 0.1)
+        at_once.take(value)
+        if later.low <= value <= later.high and len(later.waiting) < Level.BATCH:
+            later.waiting.append(value)
+        else:
+            later.take(value)
+    for value in later.waiting[:-1]:
+        assert later.low <= value <= later.high
+    later.take(2.0), at_once.take(2.0)
+    assert (later.mean, later.spread, later.seen) == (at_once.mean, at_once.spread, at_once.seen)
+
+
+def test_a_loss_far_above_its_level_is_not_yet_a_jump() -> None:
+    level = Level()
+    for i in range(100):
+        level.take(1.0 + 0.1 * (-1) ** i)
+    assert level.take(1.6) == (False, True)
+    assert level.take(0.4) == (False, False)

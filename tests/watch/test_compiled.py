@@ -1,5 +1,7 @@
 """Under the watch torch.compile makes the same graphs as without: no break, no recompilation."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -44,4 +46,19 @@ def test_graphs_and_losses_are_those_of_the_bare_program(backend: str, compiled_
         hooks.remove()
     assert watched == bare
     assert bare[0]["stats"]["unique_graphs"] >= 1
-    assert sentinel.backwards == 5 and not seen
+    assert sentinel.backwards == 5 and sentinel.steps == 5 and not seen
+
+
+def test_a_model_that_was_compiled_before_is_not_compiled_again() -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    forward = torch.compile(torch.nn.Linear(4, 2), backend="eager")
+    forward(torch.randn(3, 4))
+    hooks = Hooks(Sentinel(lambda seen: None), LoopRuntime(SiteTable(), lambda run: None))  # type: ignore[arg-type,return-value]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            forward(torch.randn(3, 4))
+    finally:
+        hooks.remove()
+    assert hooks.compiles and counters["stats"]["unique_graphs"] == 1

@@ -148,8 +148,8 @@ def test_fused_optimizers_skip_a_bad_gradient_before_anybody_knows(make, watched
     assert not hasattr(optimizer, "found_inf")
     step(1.0)
     assert not any(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    watched.sentinel.last_look()
-    assert any(seen.what == "gradient" and seen.step == 1 for seen in watched.seen)
+    watched.seen += filter(None, [watched.sentinel.last_look()])
+    assert [(seen.what, seen.step, seen.hard) for seen in watched.seen] == [("gradient", 1, True)]
 
 
 def test_gradients_whose_squares_overflow_are_not_skipped(watched: Watched) -> None:

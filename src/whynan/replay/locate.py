@@ -13,7 +13,7 @@ import linecache
 import math
 import sys
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from whynan.replay.births import Finding, birth_from
 from whynan.replay.figures import figure
 from whynan.replay.histograms import histograms_of_one
 from whynan.replay.names import Name, Names, flatten, root_modules
+from whynan.replay.numpywatch import NumpyWatch
 from whynan.replay.scope import Scope
 from whynan.replay.story import path_from
 from whynan.replay.symptom import first_suspect, is_late, narrow, same_symptom
@@ -71,7 +72,7 @@ class Microscope:
         self.watcher = watcher
         self.scope = Scope(is_user_file=watcher.is_user_file, roots=lambda: roots, phase=self._phase)
         self.marks: list[tuple[int, int, int]] = []  # (first record, step, iteration)
-        self._fetching = False
+        self.numpy = NumpyWatch(watcher.is_user_file, lambda: "data")  # of the latest iteration
 
     def _phase(self) -> str | None:
         return "data" if self.watcher.loops.fetching(sys._getframe(1)) else None
@@ -91,6 +92,7 @@ class Microscope:
             previous, sentinel.on_step = sentinel.on_step, look
             try:
                 look()
+                stack.enter_context(self.numpy.on())
                 yield
             finally:
                 sentinel.on_step = previous
@@ -212,11 +214,13 @@ def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], r
         found.source = name or Name("local", "a value made outside the iteration")
         assert found.finding is not None and found.finding.source is not None
         found.source_tensor = found.finding.source.tensor
-        if found.names is not None and name is not None and name.kind in ("item", "local"):
+        if name is not None:
             found.source_tensor = _whole(found, name)
         found.path = path_from(found.finding, trace)
         if found.source.kind in ("item", "local"):
             found.birth = _from_the_batch(found, run)
+            if found.source.kind == "local" and found.source_tensor is not None:
+                found.birth = _made_by_numpy(found.birth, found.source_tensor, microscope.numpy)
         found.notes += found.finding.notes
         return
     if born:
@@ -283,6 +287,15 @@ def _from_the_batch(found: Located, run: LoopRun) -> Birth:
     )
 
 
+def _made_by_numpy(birth: Birth, tensor: Tensor, watch: NumpyWatch) -> Birth:
+    """The line of the body whose numpy arithmetic gave the value, where numpy reported an error that can make it."""
+    event = watch.culprit([tensor])
+    if event is None:
+        return birth
+    return replace(event, step=birth.step, iteration=birth.iteration, rows=birth.rows, elements=birth.elements,
+                   outputs=birth.outputs, histograms=birth.histograms)  # fmt: skip
+
+
 def _made_at(found: Located, run: LoopRun) -> tuple[int, str]:
     """Line and source of a value that the body itself took from outside of torch (numpy, a list, a file).
 
@@ -314,7 +327,7 @@ def _earlier_snapshot(found: Located, run: LoopRun) -> Snapshot | None:
             continue
         for entry in snapshot.entries.values():
             with contextlib.suppress(RuntimeError, NotImplementedError):
-                if entry.alias.untyped_storage()._cdata == storage and entry.copy is not None and is_finite(entry.copy):
+                if entry.alias.untyped_storage()._cdata == storage and entry.copy is not None and is_finite(entry.then()):
                     complete = run.record.at_or_before(snapshot.index) is snapshot
                     return snapshot if complete else None
     return None

@@ -8,6 +8,7 @@ reason to look twice: `is_finite` decides exactly.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 
@@ -53,11 +54,15 @@ def is_finite(tensor: Tensor) -> bool:
     return math.isfinite(low.item()) and math.isfinite(high.item())
 
 
-def norms(tensors: Sequence[Tensor]) -> list[float]:
+def norms(tensors: Sequence[Tensor], plain: bool = False) -> list[float]:
     """The 2-norm of each tensor, accumulated in float32; 0.0 where there are no values to look at.
 
-    A result that is not finite means non-finite values *or* an overflow of the squares.
+    A result that is not finite means non-finite values *or* an overflow of the squares. `plain`: all of them are
+    thought to be `uniform`, so the short way is tried first.
     """
+    if plain:
+        with contextlib.suppress(RuntimeError, TypeError):
+            return plain_norms(tensors)
     out = [0.0] * len(tensors)
     for (_, dtype), (index, members) in _grouped(tensors).items():
         for i, value in zip(index, torch.stack(list(_fused_norms(members, dtype))).tolist(), strict=True):
@@ -65,15 +70,19 @@ def norms(tensors: Sequence[Tensor]) -> list[float]:
     return out
 
 
-def plain_norms(tensors: list[Tensor]) -> list[float]:
+def plain_norms(tensors: Sequence[Tensor]) -> list[float]:
     """`norms` without looking at each tensor first: dense floating-point tensors of one device and dtype.
 
     Raises RuntimeError or TypeError for others (a gradient that turned sparse): call `norms` then.
     """
     if not tensors:
         return []
+    low = tensors[0].dtype in (torch.float16, torch.bfloat16)
+    norm, dtype = torch.linalg.vector_norm, torch.float32 if low else None
     with torch.no_grad():
-        return torch.stack(list(_fused_norms(tensors, tensors[0].dtype))).tolist()
+        if tensors[0].is_cpu:  # one op instead of three, whose code is cold between two looks: 35 against 80 us for six
+            return [norm(t, dtype=dtype).item() for t in tensors]
+        return torch.stack(list(_fused_norms(list(tensors), tensors[0].dtype))).tolist()
 
 
 def device_norms(tensors: Sequence[Tensor]) -> Tensor | None:

@@ -30,7 +30,7 @@ class Statistics(NamedTuple):
 def statistics(tensors: Sequence[Tensor]) -> Statistics:
     """Statistics of tensors that lie on one device. Tensors without values (integers, empty ones) count as zeros."""
     values = [local_values(t) for t in tensors]
-    if _fits_kernel(values):
+    if fits_kernel(values):
         from whynan.tensors import kernel
 
         return Statistics(*kernel.statistics([v for v in values if v is not None]))
@@ -56,15 +56,18 @@ def reference(tensors: Sequence[Tensor]) -> Statistics:
     return Statistics(*rows)
 
 
-def _fits_kernel(values: list[Tensor | None]) -> bool:
-    return _triton() and all(
-        v is not None and v.is_cuda and v.is_contiguous() and v.dtype in (torch.float32, torch.float16, torch.bfloat16)
-        for v in values
-    )
+def fits_kernel(values: Sequence[Tensor | None]) -> bool:
+    """Whether the kernel can read these: dense, in float32, float16 or bfloat16, on one CUDA device."""
+    if not values or not triton_is_there() or any(v is None or not v.is_cuda for v in values):
+        return False
+    from whynan.tensors import kernel
+
+    plain = [v for v in values if v is not None]
+    return all(map(kernel.fits, plain)) and len({v.device for v in plain}) == 1
 
 
 @functools.cache
-def _triton() -> bool:
+def triton_is_there() -> bool:
     try:
         import triton  # noqa: F401
     except ImportError:

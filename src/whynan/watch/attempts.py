@@ -126,6 +126,10 @@ class Attempts:
         value = next(*args)  # beyond the tape: the iteration goes further than it did
         return value
 
+    def draw_anew(self) -> None:
+        """Forget what `next()` gave in the body of this iteration: executed again, it draws."""
+        self._nexts.clear()
+
     def abandon(self) -> None:
         """The loop is being torn down in the middle of an attempt."""
         if self.attempt is not None:

@@ -1,17 +1,18 @@
 """How often something is done that costs time: always while it is cheap, else so rarely that it keeps to its share.
 
-Everything that can be paced has a share of the time between two of its turns: looks at gradients, looks at parameters
-and state, snapshots. Together they make `SHARE`. When nothing is due, a step costs one subtraction.
+Everything that can be paced has a share of the time between two of its turns: looks at gradients, at parameters and
+state, at activations, snapshots, what early warnings make of it. When nothing is due, a step costs one subtraction.
 """
 
 from __future__ import annotations
 
 import math
 
-GRADIENTS = 0.005  # shares of the time
-PARAMETERS = 0.002
-SNAPSHOTS = 0.004
-SHARE = GRADIENTS + PARAMETERS + SNAPSHOTS
+GRADIENTS = 0.004  # shares of the time
+PARAMETERS = 0.0015
+SNAPSHOTS = 0.003
+ACTIVATIONS = 0.0025
+WARNINGS = 0.0015
 WARM_UP = 8  # turns in the beginning, whatever they cost: most failures come early
 
 
@@ -67,25 +68,43 @@ def _drift(mean: float, value: float) -> float:
 
 
 class Level:
-    """Where a series has been lately, and how much it moves: tells a jump from its usual noise."""
+    """Where a series has been lately, and how much it moves: tells a jump from its usual noise.
 
-    __slots__ = ("mean", "spread", "seen")
+    Values between `low` and `high` are only worth being kept (`waiting`); `take` makes them part of the level when
+    there are `BATCH` of them, or when one is outside.
+    """
+
+    __slots__ = ("mean", "spread", "seen", "low", "high", "waiting")
 
     JUMP = 8.0  # times the usual deviation; mean absolute deviation of a normal distribution is 0.8 sigma
+    FAR = 4.0  # the same, upwards: worth a closer look
+    BATCH = 16
 
     def __init__(self) -> None:
         self.mean = self.spread = 0.0
         self.seen = 0
+        self.low, self.high = math.inf, -math.inf
+        self.waiting: list[float] = []
 
-    def jumps(self, value: float) -> bool:
-        """Whether `value` is far off; it becomes part of the level if it is finite."""
+    def take(self, value: float) -> tuple[bool, bool]:
+        """(it jumps, it is far above) for the newest value; it becomes part of the level if it is finite."""
+        for earlier in self.waiting:
+            self._add(earlier)
+        self.waiting.clear()
         off = value - self.mean
-        size = off if off >= 0 else -off
-        if not size < math.inf:
-            return True
+        known = self.seen >= 10
+        jumps = not abs(off) < math.inf or known and abs(off) > self.JUMP * self.spread
+        far = jumps or known and off > self.FAR * self.spread
+        self._add(value)
+        return jumps, far
+
+    def _add(self, value: float) -> None:
+        off = value - self.mean
+        if not abs(off) < math.inf:
+            return
         self.seen += 1
-        far = size > self.JUMP * self.spread and self.seen > 10
         weight = 0.1 if self.seen > 10 else 1.0 / self.seen
         self.mean += weight * off
-        self.spread += weight * (size - self.spread)
-        return far
+        self.spread += weight * (abs(off) - self.spread)
+        if self.seen >= 10:
+            self.low, self.high = self.mean - self.JUMP * self.spread, self.mean + self.FAR * self.spread

@@ -1,18 +1,19 @@
 """Keeping a non-finite gradient away from the weights without the host knowing of it yet.
 
 Fused optimizers take a tensor `found_inf` and leave parameters and state alone where it is 1; GradScaler uses that.
-Here the flag is the inf-norm of the gradients, computed where they live: it is NaN or infinite exactly if an element is
-(a 2-norm would also overflow on finite values, and skip a good step).
+Here the flag comes from the inf-norm of the gradients, computed where they live: it is NaN or infinite exactly if an
+element is (a 2-norm would also overflow on finite values, and skip a good step).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whynan.tensors.many import local_values
+from whynan.tensors.many import is_plain, local_values
 
 
 def can_contain(optimizer: torch.optim.Optimizer) -> bool:
@@ -24,19 +25,29 @@ def can_contain(optimizer: torch.optim.Optimizer) -> bool:
     )
 
 
-def contain(optimizer: Any, gradients: list[Tensor]) -> Tensor | None:
-    """Let the step that follows be a skip if any gradient is non-finite. The flag: 1.0 or 0.0, on their device."""
-    values = [v for v in map(local_values, gradients) if v is not None]
-    if not values or len({v.device for v in values}) > 1:
+def nonfinite_flag(tensors: Sequence[Tensor]) -> Tensor | None:
+    """1.0 if any element is non-finite, else 0.0, on their device; None where they have no values or several devices.
+
+    Few launches whatever their number: a fused norm, and four more per dtype.
+    """
+    sizes: dict[torch.dtype, list[Tensor]] = {}
+    devices = set()
+    for t in tensors:
+        values = t.detach() if is_plain(t) else local_values(t)
+        if values is not None:
+            sizes.setdefault(values.dtype, []).append(values)
+            devices.add(values.device)
+    if len(devices) != 1:
         return None
     with torch.no_grad():
-        sizes: dict[torch.dtype, list[Tensor]] = {}
-        for size in torch._foreach_norm(values, torch.inf):
-            sizes.setdefault(size.dtype, []).append(size)
-        bad = [(~torch.isfinite(torch.stack(members))).any() for members in sizes.values()]
-        flag = torch.stack(bad).any().to(torch.float32)
+        largest = [torch.stack(torch._foreach_norm(members, torch.inf)).amax() for members in sizes.values()]
+        most = largest[0] if len(largest) == 1 else torch.stack([size.double() for size in largest]).amax()
+        return torch.nan_to_num((most - most).float(), nan=1.0)  # inf - inf and NaN - NaN are NaN, others 0
+
+
+def contain(optimizer: Any, flag: Tensor) -> None:
+    """Let the step that follows be a skip where `flag` (on the device) is 1.0."""
     optimizer.found_inf = flag
-    return flag
 
 
 def release(optimizer: Any) -> None:

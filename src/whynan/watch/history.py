@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Any
 
 LENGTH = 512  # steps
 
@@ -17,6 +18,7 @@ class History:
     def __init__(self) -> None:
         self.loss: deque[tuple[int, int, float]] = deque(maxlen=LENGTH)  # (backward calls so far, steps, loss)
         self.grad_norms: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
+        self.grad_extremes: deque[tuple[int, int, float, float]] = deque(maxlen=LENGTH)  # largest, smallest but 0
         self.param_norms: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
         self.lr: deque[tuple[int, int, list[float]]] = deque(maxlen=LENGTH)
 
@@ -24,7 +26,8 @@ class History:
         """Forget what came after so many backward calls and optimizer steps: it was undone."""
         while self.loss and self.loss[-1][0] > backwards:
             self.loss.pop()
-        for series in (self.grad_norms, self.param_norms, self.lr):
+        by_step: tuple[deque[Any], ...] = (self.grad_norms, self.grad_extremes, self.param_norms, self.lr)
+        for series in by_step:
             while series and series[-1][0] >= steps:
                 series.pop()
 

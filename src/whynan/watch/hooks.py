@@ -35,16 +35,19 @@ class Hooks:
         self.active = True
         self._by_hand = False  # no optimizer exists: weights are updated by the program itself
         self.evaluation = Evaluation()
-        self._forward = [
-            module_hooks.register_module_forward_pre_hook(self.evaluation.enter),
-            module_hooks.register_module_forward_hook(self.evaluation.leave, always_call=False),
-        ]
+        self.compiles = _has_compiled()  # the program asked for torch.compile
+        self._forward: list[Any] = []
+        if not self.compiles:  # dynamo takes global module hooks for a change of the model, and compiles it again
+            self._forward = [
+                module_hooks.register_module_forward_pre_hook(self.evaluation.enter),
+                module_hooks.register_module_forward_hook(self.evaluation.leave, always_call=False),
+            ]
         self.on_backward: Callable[[], None] | None = None
-        self.compiles = False  # the program asked for torch.compile
         self._undo: list[Callable[[], None]] = []
-        pre = register_optimizer_step_pre_hook(self._before_step)
-        post = register_optimizer_step_post_hook(self._after_step)
-        self._undo += [pre.remove, post.remove]
+        self._steps = [
+            register_optimizer_step_pre_hook(self._before_step()),
+            register_optimizer_step_post_hook(self._after_step()),
+        ]
         self._wrap_backward()
         self._wrap(torch.optim.Optimizer, "__init__", self._new_optimizer)
         self._wrap(torch, "compile", self._compile)
@@ -57,7 +60,7 @@ class Hooks:
         _fork_handlers.append(self._forked)
 
     def remove(self) -> None:
-        self.active = False
+        self._leave_steps_alone()
         self._training_begins()
         for undo in reversed(self._undo):
             undo()
@@ -66,8 +69,13 @@ class Hooks:
             _fork_handlers.remove(self._forked)
 
     def _forked(self) -> None:
-        self.active = False
+        self._leave_steps_alone()
         self.loops.forget()
+
+    def _leave_steps_alone(self) -> None:
+        self.active = False
+        for handle in self._steps:
+            handle.remove()
 
     def _training_begins(self) -> None:
         for handle in self._forward:
@@ -88,17 +96,29 @@ class Hooks:
 
     # -----------------------------------------------------------------------------------------------------------
 
-    def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.active and not _is_compiling():
-            self.sentinel.before_step(optimizer, args, kwargs)
+    # These two run in every step, so they are one function each
 
-    def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.active and not _is_compiling():
-            if self._forward:
-                self._training_begins()
-            if not self.loops.stepped_again():
-                self.loops.stepped(sys._getframe(1))
-            self.sentinel.after_step(optimizer)
+    def _before_step(self) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
+        before = self.sentinel.before_step
+
+        def before_step(optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not _is_compiling():
+                before(optimizer, args, kwargs)
+
+        return before_step
+
+    def _after_step(self) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
+        after, loops = self.sentinel.after_step, self.loops
+
+        def after_step(optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not _is_compiling():
+                if self._forward:
+                    self._training_begins()
+                if not loops.stepped_again():
+                    loops.stepped(sys._getframe(1))
+                after(optimizer)
+
+        return after_step
 
     def _wrap_backward(self) -> None:
         """`_wrap`, in one function: it runs in every step."""
@@ -129,7 +149,28 @@ class Hooks:
     def _compile(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.compiles = True
         self._training_begins()  # dynamo warns of global module hooks
-        return original(*args, **kwargs)
+        compiled = original(*args, **kwargs)
+        owner = getattr(args[0], "__self__", None) if args else None
+        if isinstance(owner, torch.optim.Optimizer) and getattr(args[0], "__name__", "") == "step":
+            return self._compiled_step(compiled, owner)
+        return compiled
+
+    def _compiled_step(self, step: Callable[..., Any], optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
+        """The hooks of a compiled step were traced away."""
+
+        @functools.wraps(step)
+        def stepped(*args: Any, **kwargs: Any) -> Any:
+            if not self.active or torch.compiler.is_compiling():
+                return step(*args, **kwargs)
+            self.sentinel.before_step(optimizer, (optimizer, *args), kwargs)
+            before = self.sentinel.steps
+            result = step(*args, **kwargs)
+            if self.sentinel.steps == before:  # a graph break may have let the hooks run
+                self.loops.stepped(sys._getframe(1))
+                self.sentinel.after_step(optimizer)
+            return result
+
+        return stepped
 
     def _save(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A checkpoint is looked at before it is written, however rarely steps are."""
@@ -148,3 +189,9 @@ class Hooks:
         if self.sentinel.steps == before:
             self.sentinel.scaler_skipped(optimizer)
         return result
+
+
+def _has_compiled() -> bool:
+    """Whether torch.compile was called before we came."""
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    return any(backend is not None for backend in getattr(frames, "cached_backends", {}).values())

@@ -3,11 +3,12 @@
 Reading a number of a CUDA tensor makes the host wait until the device has done all that was asked of it, which costs a
 launch-ahead program dearly. So numbers are copied to pinned memory behind the work that makes them, an event marks the
 place, and what has arrived is read when the host comes by again, mostly one step later. Failures are therefore seen
-late by that much; the ring of snapshots reaches further back.
+late by that much; the ring of snapshots reaches further back. Devices other than CUDA are waited for.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-DEEPEST = 64  # copies under way; beyond that the oldest is waited for
+DEEPEST = 2048  # copies under way, more than a launch queue holds; beyond that the oldest is waited for
 
 
 class Event(Protocol):
@@ -28,45 +29,71 @@ class Event(Protocol):
     def synchronize(self) -> None: ...
 
 
+class Arrived:
+    """The event of a copy that was waited for."""
+
+    def record(self) -> None:
+        pass
+
+    def query(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        pass
+
+
 class Lagged:
     """A queue of copies under way, in the order in which they were sent."""
 
     def __init__(self, new_event: Callable[[], Event] | None = None, pinned: bool | None = None) -> None:
-        self._new_event = new_event or torch.cuda.Event
-        self._pinned = torch.cuda.is_available() if pinned is None else pinned
-        self._under_way: deque[tuple[Event, Tensor, Any]] = deque()
-        self._slots: dict[tuple[int, torch.dtype], list[tuple[Event, Tensor]]] = {}
+        """`pinned`: copy behind the device's work, to pinned memory (None: where there is CUDA)."""
+        cuda = torch.cuda.is_available()
+        self._new_event = new_event or (torch.cuda.Event if cuda else Arrived)
+        self._pinned = cuda if pinned is None else pinned
+        self._under_way: deque[tuple[Any, Event, Tensor, Any]] = deque()
+        self._slots: dict[Any, list[tuple[Event, Tensor]]] = {}  # free ones, by device, size and dtype
 
     def send(self, values: Tensor, what: Any) -> None:
-        """Start copying `values` (one dimension, or none); `what` comes back with their numbers."""
-        free = self._slots.get((values.numel(), values.dtype))
+        """Start copying `values`; `what` comes back with their numbers."""
+        key = (values.device, values.numel(), values.dtype)
+        free = self._slots.get(key)
         if free:
             event, slot = free.pop()
         else:
             event, slot = self._new_event(), torch.empty(values.numel(), dtype=values.dtype, pin_memory=self._pinned)
-        slot.copy_(values.detach().reshape(-1), non_blocking=True)
-        event.record()
-        self._under_way.append((event, slot, what))
+        slot.copy_(values.detach().reshape(-1), non_blocking=self._pinned)
+        with on(values.device):  # an event belongs to one device, and the copy was put into the queue of this one
+            event.record()
+        self._under_way.append((key, event, slot, what))
 
     def arrived(self, wait: bool = False) -> Iterator[tuple[Any, list[float]]]:
         """What is there by now, oldest first; with `wait` everything that was sent."""
         while self._under_way:
-            event, slot, what = self._under_way[0]
+            key, event, slot, what = self._under_way[0]
             if wait or len(self._under_way) > DEEPEST:
                 event.synchronize()
             elif not event.query():
                 return
             self._under_way.popleft()
             numbers = slot.tolist()
-            self._slots.setdefault((slot.numel(), slot.dtype), []).append((event, slot))
+            self._slots.setdefault(key, []).append((event, slot))
             yield what, numbers
+
+    def __len__(self) -> int:
+        """Copies under way."""
+        return len(self._under_way)
 
     def forget(self) -> None:
         """Drop what is under way: the state it speaks of was put back."""
         while self._under_way:
-            event, slot, _ = self._under_way.popleft()
+            key, event, slot, _ = self._under_way.popleft()
             event.synchronize()
-            self._slots.setdefault((slot.numel(), slot.dtype), []).append((event, slot))
+            self._slots.setdefault(key, []).append((event, slot))
+
+
+def on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Inside, `device` is the current one of CUDA; others need no such thing."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def capturing() -> bool:

@@ -21,6 +21,7 @@ from whynan.watch.attempts import Attempts, Investigator
 from whynan.watch.consumer import Consumer
 from whynan.watch.looprun import LoopRun
 from whynan.watch.recorder import Recorder
+from whynan.watch.room import NoRoom
 from whynan.watch.signals import Rewind
 from whynan.watch.source import NAMES
 from whynan.watch.tracing import compiling, traced_done, traced_leave, traced_while
@@ -46,8 +47,10 @@ class LoopRuntime:
         self.on_finished: Callable[[LoopRun], bool] = lambda run: False
         self.on_over: Callable[[LoopRun], bool] = lambda run: False  # a training loop has no further item
         self.on_leave: Callable[[LoopRun], bool] = lambda run: False
+        self.on_no_room: Callable[[LoopRun, NoRoom], None] = lambda run, error: None
         self.observer: Any = None  # told when an attempt begins and ends
-        self.on_yield: Callable[[LoopRun], None] = lambda run: None
+        self.on_yield: Callable[[LoopRun], None] | None = None
+        self.eventful = True  # something else than the pace wants to know when an iteration is over
         self.on_end: Callable[[LoopRun], None] = lambda run: None
         self.on_dropped: Callable[[LoopRun], None] = lambda run: None  # nobody wants the items of this loop any more
         self._thread = threading.get_ident()
@@ -234,17 +237,25 @@ class LoopRuntime:
                     return
                 run.index += 1
                 if run.watched:
-                    assert run.record is not None
+                    record = run.record
+                    assert record is not None
                     run.item = item
-                    run.record.begin(run, item)
+                    if not (run.inert and record.counted(run.index, item)):
+                        record.begin(run, item)
                     if run.goingon is not None:
                         item = run.item = run.goingon.fresh(run.index, item)
                     run.fetching = False
                     self._latest = run
-                    self.on_yield(run)
+                    if self.on_yield is not None:
+                        self.on_yield(run)
                     yield item
-                    while run.watched and self._again(run, iterator):
-                        yield run.item
+                    if record.left > 1 and run.engaged and (run.inert or not record.habit.learning) and not (
+                        self.eventful or run.done or run.goingon
+                    ):
+                        record.left -= 1  # nearly always
+                    else:
+                        while run.watched and self._again(run, iterator):
+                            yield run.item
                     run.fetching = True
                 else:
                     run.fetching = False
@@ -282,7 +293,11 @@ class LoopRuntime:
             if self.on_over(run) if over else self.on_finished(run):
                 assert self.investigator is not None
                 run.done = False
-                run.attempts = Attempts(run, iterator, self.investigator, self.observer)
+                try:
+                    run.attempts = Attempts(run, iterator, self.investigator, self.observer)
+                except NoRoom as error:
+                    self.on_no_room(run, error)
+                    return False
                 again = run.attempts.start()
             else:
                 if not run.engaged:

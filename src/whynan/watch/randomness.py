@@ -71,12 +71,13 @@ class FetchHabit:
 
     def __init__(self) -> None:
         self.python = self.numpy = self.cuda = True
+        self.learning = True
         self._before: RandomState | None = None
         self._trials = 0
         self._moved_python = self._moved_numpy = self._moved_cuda = False
 
     def body_ended(self) -> None:
-        if self._trials < self.TRIALS:
+        if self.learning:
             self._before = RandomState()
 
     def fetched(self) -> RandomState:
@@ -89,5 +90,6 @@ class FetchHabit:
             self._before = None
             self._trials += 1
             if self._trials == self.TRIALS:
+                self.learning = False
                 self.python, self.numpy, self.cuda = self._moved_python, self._moved_numpy, self._moved_cuda
         return now

@@ -9,43 +9,34 @@ some tens of steps and memory is finite. Items on the tape count against the sam
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from whynan.watch.items import HeldItem, hold
 from whynan.watch.randomness import UNTOUCHED, FetchHabit, RandomState
+from whynan.watch.room import NoRoom
 from whynan.watch.snapshot import Snapshot, Snapshotter
+from whynan.watch.tape import EMPTY, Tape, Taped
 
 if TYPE_CHECKING:
     from whynan.watch.loops import LoopRun
 
 RECENT = 4  # snapshots that are kept whatever their spacing
+LOG = logging.getLogger("whynan")
 OLDEST = 40  # iterations; snapshots and items older than this are dropped
+AGAIN = 500  # iterations until a snapshot is tried again that did not fit into the memory
+SAID = 3  # snapshots after which the log says how large they are
 STEPPED = 512  # iterations with an optimizer step that are remembered
 
 
-class Taped:
-    """What one iteration was fed: its item, the random state after the fetch, and what `next()` gave in the body."""
+class Clock(Protocol):
+    """Whoever counts optimizer steps and calls of backward."""
 
-    __slots__ = ("item", "random", "nexts", "indices", "steps", "held")
-
-    def __init__(
-        self,
-        item: Any,
-        random: RandomState,
-        indices: list[int] | None = None,
-        steps: int = 0,
-        held: HeldItem | None = None,
-    ) -> None:
-        self.item = item
-        self.held = held if held is not None else hold(item)
-        self.random = random
-        self.indices = indices  # dataset indices of the batch, if a DataLoader drew it
-        self.steps = steps  # optimizer steps completed before this iteration
-        self.nexts: list[tuple[Any, BaseException | None, RandomState]] = []
+    steps: int
+    backwards: int
 
 
 class Recorder:
@@ -54,19 +45,20 @@ class Recorder:
     def __init__(
         self,
         snapshotter: Snapshotter,
-        steps: Callable[[], int],
+        clock: Clock,
         *,
         share: float,
         memory: int,
-        backwards: Callable[[], int],
         spend: Callable[[float], None],
         indices: Callable[[], list[int] | None],
         habits: tuple[FetchHabit, FetchHabit],
+        on_no_room: Callable[[NoRoom], None] = lambda error: None,
     ) -> None:
         """`habits`: of the loop's own items, and of `next()` in its body."""
+        self.on_no_room = on_no_room
+        self._blind = False  # no snapshot could be taken, so there is nothing to tape for
         self.snapshotter = snapshotter
-        self.steps = steps
-        self.backwards = backwards
+        self.clock = clock
         self.share = share
         self.memory = memory
         self.spend = spend
@@ -75,29 +67,42 @@ class Recorder:
         self.clean_at = -1  # the last iteration after which parameters, state and buffers were looked at
         self.stepped_at: list[int] = []  # iterations that completed an optimizer step, in order
         self.snapshots: list[Snapshot] = []
-        self.tape: dict[int, Taped] = {}
+        self.tape = Tape()
         self.pending_error: BaseException | None = None
-        self._current: Taped | None = None
+        self._current: Taped | None = None  # of the iteration under way, unless it was only counted
+        self._index = -1
         self._proven: set[int] = set()  # iterations whose snapshots were healthy when the loop went back
         self._playback: list[Any] = []  # what `next()` gave when this iteration was executed before
         self._writes = False  # bodies of this loop write to their batch
-        self._shared: dict[int, int] = {}  # containers of the items on the tape: identity, number of items
-        self._fed = 0  # bytes of all items so far
-        self._fed_at: dict[int, int] = {}  # the same, when each snapshot was taken
+        self._fed_at: dict[int, int] = {}  # bytes on the tape so far, when each snapshot was taken
         self._ripe = True
-        self._left = self._spacing = 1  # iterations until the clock is read; between the last two snapshots
+        self.left = 1  # iterations until the clock is read; the loop counts them down too
+        self._spacing = 1  # iterations between the last two snapshots
         self._last = 0.0
         self._cost = 0.0
         self._look = 0.0  # seconds of the look before the latest snapshot
         self._costs: deque[float] = deque(maxlen=5)
 
+    def counted(self, index: int, item: Any) -> bool:
+        """`begin` for an item of a loop that only counts: most launch-bound ones. False: `begin` has to be called."""
+        if self._ripe or self._blind or (type(item) is not int and item is not EMPTY):
+            return False
+        self.tape.noted[index] = item, self.clock.steps
+        self._index, self._current = index, None
+        return True
+
     def begin(self, run: LoopRun, item: Any, again: Taped | None = None) -> None:
         """Called with every new item, before the body sees it; with a taped one (`again`) when the loop goes on."""
         random = UNTOUCHED if run.inert else self.habit.fetched()
-        if self._ripe or not self.snapshots:
+        if self._ripe:
             now = time.thread_time()
-            random = self.snapshot(run, item).random
+            try:
+                random = self.snapshot(run, item).random
+            except NoRoom as error:
+                self._leave_out(error)
             self.spend(time.thread_time() - now)
+        if self._blind:
+            return
         self._writes = self._writes or self._current is not None and self._current.held.written
         self._current = self._feed(run.index, item, random, None if run.inert else self.indices())
         self._playback = []
@@ -105,36 +110,33 @@ class Recorder:
             self._current.random, self._current.indices = again.random, again.indices
             self._playback = list(again.nexts)
 
-    def _feed(self, index: int, item: Any, random: RandomState, indices: list[int] | None) -> Taped:
-        if index in self.tape:
-            self._drop(index)
-        held = hold(item, self._writes, self._shared.keys())
-        taped = self.tape[index] = Taped(item, random, indices, self.steps(), held)
-        for container in held.containers:
-            self._shared[container] = self._shared.get(container, 0) + 1
-        self._fed += held.nbytes
-        return taped
+    def _leave_out(self, error: NoRoom) -> None:
+        """Snapshots are tried again later: memory may be free then."""
+        self.snapshots.clear()
+        self.tape = Tape()
+        self._blind, self._ripe, self.left, self._current = True, False, AGAIN, None
+        self.on_no_room(error)
 
-    def _drop(self, index: int) -> None:
-        for container in self.tape.pop(index).held.containers:
-            self._shared[container] -= 1
-            if not self._shared[container]:
-                del self._shared[container]
+    def _feed(self, index: int, item: Any, random: RandomState, indices: list[int] | None) -> Taped:
+        return self.tape.put(index, item, random, indices, self.clock.steps, self._writes)
 
     def ripe(self, index: int) -> bool:
         """At the end of iteration `index`: is a snapshot due at the start of the next?"""
-        self._left -= 1
-        if self._left > 0 or self._ripe or not self.snapshots:
+        self.left -= 1
+        if self.left > 0 or self._ripe:
             return self._ripe
+        if not self.snapshots:
+            self._ripe = True
+            return True
         newest = self.snapshots[-1].index
         count = max(1, index + 1 - newest)
         elapsed = time.thread_time() - self._last
         needed = self._cost / max(self.share, 1e-9)
-        held = self._fed - self._fed_at.get(newest, 0)  # a long tape of large items is no cheaper than a snapshot
+        held = self.tape.fed - self._fed_at.get(newest, 0)  # a long tape of large items is no cheaper than a snapshot
         if elapsed >= needed or held > self.memory / 2:
             self._ripe = True
         else:
-            self._left = max(1, min(count, math.ceil((needed - elapsed) * count / max(elapsed, 1e-9))))
+            self.left = max(1, min(count, math.ceil((needed - elapsed) * count / max(elapsed, 1e-9))))
         return self._ripe
 
     def looked(self, seconds: float) -> None:
@@ -142,18 +144,25 @@ class Recorder:
         self._look = seconds
 
     def snapshot(self, run: LoopRun, item: Any, keep: bool = True) -> Snapshot:
-        snap = self.snapshotter.take(run.frame, item, run.index, self.steps())
-        snap.backwards = self.backwards()
+        if keep and self.snapshots and 2 * self.snapshots[-1].nbytes > self.memory:
+            self.snapshots.clear()  # two do not fit: the new one can have the memory of the old one
+        snap = self.snapshotter.take(run.frame, item, run.index, self.clock.steps)
+        snap.backwards = self.clock.backwards
         if keep:
+            self._blind = False
             self._costs.append(snap.seconds + self._look)
             self._cost = sorted(self._costs)[len(self._costs) // 2]  # the first ones pay for page faults
             self._last = time.thread_time()
             if self.snapshots:
                 self._spacing = max(1, run.index - self.snapshots[-1].index)
-            self._ripe, self._left, self._look = False, max(1, self._spacing // 2), 0.0
-            self._fed_at[run.index] = self._fed
+            self._ripe, self.left, self._look = False, max(1, self._spacing // 2), 0.0
+            self._fed_at[run.index] = self.tape.fed
             self.snapshots.append(snap)
             self._thin(run.index)
+            if len(self._costs) == SAID:
+                size, most = snap.nbytes / (1 << 20), self.memory / (1 << 20)
+                LOG.info("whynan: snapshots of %.1f MiB, now about every %d iterations (%.1f %% of the time); at most "
+                         "%.0f MiB, or one of them", size, self._spacing, 100 * self.share, most)  # fmt: skip
         return snap
 
     def resume(self) -> None:
@@ -164,7 +173,7 @@ class Recorder:
         """The loop goes on from `snapshot`: what came later did not happen, only its items are kept, but for `drop`."""
         for index in drop:
             if index in self.tape:
-                self._drop(index)
+                self.tape.drop(index)
         self._proven = {s.index for s in self.snapshots if self.is_healthy(s) and s.index <= snapshot.index}
         self.snapshots = [s for s in self.snapshots if s.index < snapshot.index or s is snapshot]
         self.stepped_at = [i for i in self.stepped_at if i < snapshot.index]
@@ -199,19 +208,17 @@ class Recorder:
         """The latest snapshot of an iteration not after `index` from which the tape is complete."""
         best = None
         for snap in self.snapshots:
-            if snap.index <= index and all(i in self.tape for i in range(snap.index, index + 1)):
+            if snap.index <= index and self.tape.covers(snap.index, index):
                 best = snap
         return best
 
     def earliest(self, index: int) -> Snapshot | None:
         """The oldest snapshot from which the tape is complete up to iteration `index`."""
-        usable = [s for s in self.snapshots if s.index <= index]
-        return next((s for s in usable if all(i in self.tape for i in range(s.index, index + 1))), None)
+        return next((s for s in self.snapshots if s.index <= index and self.tape.covers(s.index, index)), None)
 
     def iteration_of(self, step: int) -> int | None:
         """The iteration on the tape in which optimizer step `step` was taken."""
-        before = [index for index, taped in self.tape.items() if taped.steps <= step]
-        return max(before, default=None)
+        return self.tape.latest_with(step)
 
     def taped(self, index: int) -> Taped | None:
         return self.tape.get(index)
@@ -220,7 +227,7 @@ class Recorder:
         return self._feed(index, item, random, self.indices())
 
     def taped_next(self, args: tuple[Any, ...]) -> Any:
-        taped = self._current
+        taped = self._current if self._current is not None else self.tape.get(self._index)
         if self._playback and taped is not None:  # going on from an earlier snapshot
             taped.nexts.append(self._playback.pop(0))
             value, error, random = taped.nexts[-1]
@@ -243,7 +250,7 @@ class Recorder:
         keep: list[Snapshot] = []
         buckets: set[int] = set()
         used = 0
-        newer = self._fed  # bytes fed when the next newer snapshot was taken
+        newer = self.tape.fed  # bytes fed when the next newer snapshot was taken
         for age, snap in enumerate(reversed(self.snapshots)):
             distance = index - snap.index
             bucket = distance.bit_length()
@@ -258,7 +265,6 @@ class Recorder:
             keep.append(snap)
         self.snapshots = keep[::-1]
         oldest = self.snapshots[0].index
-        for i in [i for i in self.tape if i < oldest]:
-            self._drop(i)
+        self.tape.drop_before(oldest)
         for i in [i for i in self._fed_at if i < oldest]:
             del self._fed_at[i]

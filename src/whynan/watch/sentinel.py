@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import math
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whynan.tensors.many import is_finite, local_values, norms, plain_norms
+from whynan.tensors.many import is_finite, local_values, norms
 from whynan.watch.budget import Level
 from whynan.watch.device import Device
 from whynan.watch.history import History
 from whynan.watch.lagged import Lagged
 from whynan.watch.plan import Plan, gradients, parameters, rates
+from whynan.watch.scaled import Scaled
 from whynan.watch.seen import Seen, word
 
 SKIPPED_IN_A_ROW = 50  # GradScaler halves its scale with every skip: 2**-50 leaves no scale to search
@@ -43,9 +43,14 @@ class Sentinel:
         self.steps = 0
         self.backwards = 0
         self.history = History()
+        self._note_loss = self.history.loss.append
         self.recording = True  # off while an iteration is executed again
         self.seconds = 0.0  # of looks and snapshots; what every step costs besides, some microseconds, is not counted
-        self.on_step: Callable[[], None] | None = None
+        self.on_step: Callable[[], None] | None = None  # after every step
+        self.on_news: Callable[[], None] | None = None  # after a step: from `wake` on
+        self.wake: float = 0  # steps
+        self.far = False  # loss or gradients are far above their level
+        self.on_looked: Callable[[], None] = lambda: None  # parameters and state were looked at
         self.probe: list[Any] | None = None  # collects fingerprints during a re-execution; then every look is made
         self.unseen: int | None = None  # the first step, since all was looked at, whose gradients were not
         self.looked = False  # set by every look at parameters and state
@@ -54,10 +59,11 @@ class Sentinel:
         self._nonfinite: dict[int, tuple[Tensor, bool]] = {}  # tensors that are known to be so, and "is NaN"
         self._plans: dict[int, Plan] = {}
         self._line_search = 0
-        self._scaled: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}
+        self._scaled = Scaled()
         self._skips = 0
         self._collapsed = False  # GradScaler skipped so many steps that it counts as a symptom
-        self._level = Level()
+        self._level = Level()  # of the loss
+        self._gradients: dict[int, Level] = {}  # of the logarithm of the norm, by optimizer
 
     # events ----------------------------------------------------------------------------------------------------
 
@@ -66,8 +72,17 @@ class Sentinel:
         self.backwards += 1
         if len(tensors) == 1 and self.device is None and not self._scaled:  # nearly always
             t = tensors[0]
-            if type(t) is Tensor and t.dtype is torch.float32 and t.is_cpu and t.dim() == 0:
-                value = self._loss(t)
+            if type(t) is Tensor and t.is_cpu and t.dtype is torch.float32 and t.dim() == 0:
+                try:
+                    value: float = t.item()
+                except RuntimeError:  # wrapped by functorch
+                    return
+                level = self._level
+                if level.low <= value <= level.high and len(level.waiting) < level.BATCH and self.probe is None:
+                    level.waiting.append(value)
+                    self._note_loss((self.backwards, self.steps, value))
+                    return
+                self.note_loss(value, self.backwards, self.steps)
                 if not math.isfinite(value) and not self._line_search:
                     self.alarm(Seen("loss", None, word(value), [t], self.steps))
                 return
@@ -77,8 +92,7 @@ class Sentinel:
         for t in tensors:
             if not isinstance(t, Tensor):
                 continue
-            if self._scaled:
-                t = self._unscaled(t)
+            t = self._scaled.loss_of(t)
             if self.probe is None and (self._all_lag or not t.is_cpu):
                 self._device().loss(t)
                 continue
@@ -117,6 +131,8 @@ class Sentinel:
         self.steps += 1
         if self.on_step is not None:
             self.on_step()
+        if self.steps >= self.wake and self.on_news is not None and self.recording:
+            self.on_news()
         if seen is not None:
             self.alarm(seen)
 
@@ -152,9 +168,8 @@ class Sentinel:
         return seen
 
     def scaled(self, output: Any, original: Any) -> None:
-        """GradScaler multiplied a loss: judge the loss, not the product."""
-        if isinstance(output, Tensor) and isinstance(original, Tensor):
-            self._scaled = {id(output): (weakref.ref(output), original.detach())}  # without its graph
+        """GradScaler multiplied a loss."""
+        self._scaled.note(output, original)
 
     def scaler_skipped(self, optimizer: torch.optim.Optimizer) -> None:
         """GradScaler skipped a step. That is its search for a scale, unless it never finds one."""
@@ -170,7 +185,7 @@ class Sentinel:
     def reset(self) -> None:
         """Forget what is only meaningful within one execution of an iteration."""
         self._line_search = self._skips = 0
-        self._scaled = {}
+        self._scaled.forget()
         if self.device is not None:
             self.device.forget()
 
@@ -210,7 +225,7 @@ class Sentinel:
         elif not self._skipped_on_device(optimizer):
             plan.refresh(optimizer)
             owners, grads = gradients(plan)
-            sizes = _sizes(grads, plan.plain)
+            sizes = norms(grads, plan.plain)
             self.note("grad", self.steps, id(optimizer), sizes)
             if not math.isfinite(sum(sizes)):
                 seen = self._first(grads, owners, sizes, "gradient")
@@ -233,8 +248,9 @@ class Sentinel:
         if self.probe is None and self._lags(plan):
             self._device().state(plan)
         else:
-            seen = self.judge_state(plan, _sizes(plan.tensors, plan.plain), optimizer)
+            seen = self.judge_state(plan, norms(plan.tensors, plan.plain), optimizer)
         self.looked = True
+        self.on_looked()
         if self.probe is None:
             plan.dirty = False
             if seen is None and not self._lags(plan) and self.fresh:
@@ -259,10 +275,12 @@ class Sentinel:
             self.probe.append(("loss", step, value))
         if self.recording:
             self.history.loss.append((backwards, step, value))
-            if self._level.jumps(value):
-                for plan in self._plans.values():
-                    plan.gradients.hurry(URGENT)
-                    plan.after.hurry(URGENT)
+            jumps, far = self._level.take(value)
+            if far:
+                self.far, self.wake = True, 0
+            for plan in self._plans.values() if jumps else ():
+                plan.gradients.hurry(URGENT)
+                plan.after.hurry(URGENT)
 
     def note(self, kind: str, step: int, optimizer: int, sizes: list[float]) -> None:
         if self.probe is not None:
@@ -270,6 +288,15 @@ class Sentinel:
         if self.recording:
             series = self.history.grad_norms if kind == "grad" else self.history.param_norms
             series.append((step, optimizer, sizes))
+            if kind == "grad" and self._grows(optimizer, sum(sizes)):
+                self.far, self.wake = True, 0
+
+    def _grows(self, optimizer: int, size: float) -> bool:
+        """Are these gradients far above what they have been?"""
+        level = self._gradients.get(optimizer)
+        if level is None:
+            level = self._gradients[optimizer] = Level()
+        return size > 0 and level.take(math.log(size))[1]
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -313,23 +340,10 @@ class Sentinel:
         known = self._nonfinite.get(id(tensor))
         return known is not None and known[0] is tensor and (known[1] or not math.isnan(size))
 
-    def _unscaled(self, tensor: Tensor) -> Tensor:
-        pair = self._scaled.get(id(tensor))
-        return pair[1] if pair is not None and pair[0]() is tensor else tensor
-
     @staticmethod
     def _skipped_on_device(optimizer: torch.optim.Optimizer) -> bool:
         found = getattr(optimizer, "found_inf", None)
         return isinstance(found, Tensor) and bool(found.item())
-
-
-def _sizes(tensors: list[Tensor], plain: bool) -> list[float]:
-    if plain:
-        try:
-            return plain_norms(tensors)
-        except (RuntimeError, TypeError):
-            pass
-    return norms(tensors)
 
 
 __all__ = ["SKIPPED_IN_A_ROW", "URGENT", "Seen", "Sentinel"]

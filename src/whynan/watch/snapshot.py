@@ -61,7 +61,10 @@ class Snapshotter:
         self._owned: dict[str, bool] = {}  # by file
 
     def take(self, frame: FrameType, item: Any, index: int, steps: int) -> Snapshot:
-        """Snapshot of what is reachable from `frame`, its user callers, the user's modules and the loop's item."""
+        """Snapshot of what is reachable from `frame`, its user callers, the user's modules and the loop's item.
+
+        Raises NoRoom.
+        """
         start = time.thread_time()
         snap = Snapshot()
         snap.index, snap.steps, snap.frame, snap.lost = index, steps, frame, []
@@ -83,7 +86,7 @@ class Snapshotter:
         snap.entries = self.store.take(reach.tensors.values(), reach.must_copy)
         snap.nbytes = sum(entry.nbytes for entry in snap.entries.values())
         snap.random = RandomState()
-        snap.seconds = time.thread_time() - start
+        snap.seconds = time.thread_time() - start + self.store.device_seconds
         return snap
 
     def is_user_module(self, name: str) -> bool:

@@ -18,7 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from whynan.watch.room import place
+
 ALWAYS_COPIED = 256 * 1024  # bytes; larger tensors are copied only once they are known to be written to
+DEVICE_RATE, HOST_RATE = 4e11, 1.2e10  # bytes a second, low for a copy on a device of today and for one over PCIe 4
+HELD_HERE_ONLY = 3  # references to an entry: in `_latest`, in a variable, in the argument of getrefcount
 RECYCLED = 64 * 1024  # bytes from which the memory of a copy is used again; malloc keeps smaller blocks itself
 
 
@@ -30,22 +34,22 @@ class Pool:
         self.nbytes = 0
         self._free: dict[tuple[Any, ...], list[Tensor]] = {}
 
-    def like(self, tensor: Tensor) -> Tensor:
-        """A tensor of the same layout with any contents."""
-        free = self._free.get(_kind(tensor)) if tensor.nbytes >= RECYCLED else None
+    def like(self, tensor: Tensor, device: torch.device) -> Tensor:
+        """A tensor of the same layout with any contents, on `device` (of the host, pinned: copies do not wait)."""
+        free = self._free.get(_kind(tensor, device)) if tensor.nbytes >= RECYCLED else None
         if not free:
-            return torch.empty_like(tensor)
+            return torch.empty_like(tensor, device=device, pin_memory=tensor.is_cuda and device.type == "cpu")
         self.nbytes -= tensor.nbytes
         return free.pop()
 
     def give(self, tensor: Tensor) -> None:
         if tensor.nbytes >= RECYCLED and self.nbytes + tensor.nbytes <= self.limit:
             self.nbytes += tensor.nbytes
-            self._free.setdefault(_kind(tensor), []).append(tensor)
+            self._free.setdefault(_kind(tensor, tensor.device), []).append(tensor)
 
 
-def _kind(tensor: Tensor) -> tuple[Any, ...]:
-    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+def _kind(tensor: Tensor, device: torch.device) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, device
 
 
 class Entry:
@@ -65,6 +69,14 @@ class Entry:
         if self.pool is not None and self.copy is not None and sys.getrefcount(self.copy) == 2:
             self.pool.give(self.copy)
 
+    def then(self) -> Tensor:
+        """What it held then, to be read by the host; without a copy, what it holds now."""
+        if self.copy is None:
+            return self.alias
+        if self.copy.device != self.alias.device:  # made without waiting: it may still be on its way
+            torch.cuda.synchronize(self.alias.device)
+        return self.copy
+
     @property
     def nbytes(self) -> int:
         return 0 if self.copy is None else self.copy.numel() * self.copy.element_size()  # sparse ones know no nbytes
@@ -76,6 +88,7 @@ class TensorStore:
     def __init__(self) -> None:
         self._latest: dict[int, Entry] = {}
         self.pool = Pool()
+        self.device_seconds = 0.0  # that the device needs for the latest copies, which nobody waits for: an estimate
         self._written: set[int] = set()  # ids of large tensors whose version was seen to change
 
     @property
@@ -87,12 +100,21 @@ class TensorStore:
         """Share nothing with earlier snapshots from here on (after a restoration versions say nothing)."""
         self._latest = {}
 
+    def drop(self) -> None:
+        """Hold no memory that no snapshot holds."""
+        self.forget()
+        self.pool = Pool()
+
     def take(self, tensors: Iterable[Tensor], must_copy: set[int]) -> dict[int, Entry]:
-        """Entries by id. `must_copy`: ids of parameters, gradients and optimizer state, copied at any size."""
+        """Entries by id. `must_copy`: ids of parameters, gradients and optimizer state, copied at any size.
+
+        Raises NoRoom before anything is copied.
+        """
         entries: dict[int, Entry] = {}
         fresh: list[Entry] = []
         for tensor in tensors:
             key = id(tensor)
+            tensor = getattr(tensor, "_local_tensor", tensor)  # of a DTensor this rank's part: nothing may be gathered
             try:
                 version, address = tensor._version, tensor.data_ptr()
             except RuntimeError:  # inference, functorch or fake tensors, sparse ones have no address
@@ -106,19 +128,33 @@ class TensorStore:
                     entries[key] = last
                     continue
                 self._written.add(key)
+                if sys.getrefcount(last) == HELD_HERE_ONLY:  # its loop is over: the new copy can have its memory
+                    del self._latest[key]
+                del last
             entry = entries[key] = Entry(tensor, address, version)
             if tensor.nbytes <= ALWAYS_COPIED or key in must_copy or key in self._written:
                 fresh.append(entry)
         _copy_all(fresh, self.pool)
+        self.device_seconds = sum([_device_seconds(entry) for entry in fresh if entry.alias.is_cuda])
         self.pool.limit = sum([entry.nbytes for entry in fresh])
-        self._latest = entries
+        self._latest = dict(entries)  # of its own: what is taken out of it stays in the snapshot
         return entries
 
 
 def _differs(entry: Entry) -> bool:
-    """Whether the tensor holds other numbers than its copy; a NaN differs from itself, which only costs a copy."""
+    """Whether the tensor holds other numbers than its copy; a NaN differs from itself, which only costs a copy.
+
+    On a device the answer would have to be waited for, and a copy is cheap: there it is True.
+    """
+    if not entry.tensor.is_cpu:
+        return True
     with torch.no_grad():
         return entry.copy is not None and not torch.equal(entry.copy, entry.tensor.detach())
+
+
+def _device_seconds(entry: Entry) -> float:
+    there = entry.copy is not None and entry.copy.device == entry.alias.device
+    return entry.alias.nbytes / (DEVICE_RATE if there else HOST_RATE)
 
 
 def restore(entries: Iterable[Entry]) -> list[Tensor]:
@@ -137,7 +173,7 @@ def restore(entries: Iterable[Entry]) -> list[Tensor]:
                 continue
             if entry.address and tensor.data_ptr() != entry.address:
                 tensor.data = entry.alias
-            if not _is_fusible(tensor):
+            if not _is_fusible(tensor) or entry.copy.device != tensor.device:
                 tensor.data.copy_(entry.copy)
                 continue
             live, saved = targets.setdefault((tensor.device, tensor.dtype), ([], []))
@@ -171,8 +207,13 @@ def _copy_all(entries: list[Entry], pool: Pool) -> None:
                 groups.setdefault((entry.alias.device, entry.alias.dtype), []).append(entry)
             else:
                 entry.copy = entry.alias.clone()
-        for members in groups.values():
+        places = {key: place(key[0], sum([e.alias.nbytes for e in members])) for key, members in groups.items()}
+        for key, members in groups.items():
             for entry in members:
-                entry.copy = pool.like(entry.alias)
+                stays = key[0] == places[key] or entry.alias.nbytes <= ALWAYS_COPIED
+                entry.copy = pool.like(entry.alias, key[0] if stays else places[key])
                 entry.pool = pool
-            torch._foreach_copy_([e.copy for e in members], [e.alias for e in members])  # type: ignore[misc]
+                if not stays:
+                    entry.copy.copy_(entry.alias, non_blocking=True)
+            here = [e for e in members if e.copy is not None and e.copy.device == key[0]]
+            torch._foreach_copy_([e.copy for e in here], [e.alias for e in here])  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from whynan.watch.hooks import Hooks
 from whynan.watch.loops import LoopRun, LoopRuntime
 from whynan.watch.randomness import FetchHabit
 from whynan.watch.recorder import Recorder
+from whynan.watch.room import NoRoom
 from whynan.watch.sentinel import Seen, Sentinel
 from whynan.watch.signals import Rewind, Stop
 from whynan.watch.snapshot import Snapshot, Snapshotter
@@ -26,6 +28,8 @@ from whynan.watch.suspicion import suspect, suspect_leaving
 
 if TYPE_CHECKING:
     from whynan.watch.source import SiteTable
+
+LOG = logging.getLogger("whynan")
 
 
 class Watcher:
@@ -42,24 +46,50 @@ class Watcher:
         self.sentinel = Sentinel(self.alarm)
         self.snapshotter = Snapshotter(is_user_file)
         self.loops = LoopRuntime(sites, self._new_recorder)
+        self.sentinel.on_looked = self._something_happened
         self.loops.on_exception = self._on_exception
         self.loops.on_finished = self._on_finished
         self.loops.on_over = lambda run: self._on_finished(run, last=True)
         self.loops.on_leave = self._on_leave
+        self.loops.on_no_room = self._on_no_room
         self.loops.observer = self
         self.fallback: Callable[[Seen], None] = lambda seen: None
-        self.pending: tuple[LoopRun, Seen] | None = None
+        self._pending: tuple[LoopRun, Seen] | None = None
         self.ending: Callable[[], BaseException] = Stop  # what leaves the loop after the explanation
         self.takes: Callable[[Seen], bool] = lambda seen: False  # a guard that deals with an alarm by itself
         self.took: Callable[[Seen], bool] = lambda seen: False  # and did so, when this step was first executed
         self.muted = False  # after the explanation: let the program end in peace
-        self.extra: Callable[[], Seen | None] | None = None  # one more look between two iterations
+        self._extra: Callable[[], Seen | None] | None = None
         self.drawn = DrawnIndices()
+        self.no_room: NoRoom | None = None  # snapshots were left out for want of memory
         self.hooks = Hooks(self.sentinel, self.loops)
         self.gate: Gate | None = None
         self._live: tuple[int, int] | None = None
         self._habits: dict[int, tuple[FetchHabit, FetchHabit]] = {}  # of each loop statement
         Watcher.current = self
+
+    @property
+    def pending(self) -> tuple[LoopRun, Seen] | None:
+        """An alarm that is not explained yet, and the loop in which it will be."""
+        return self._pending
+
+    @pending.setter
+    def pending(self, value: tuple[LoopRun, Seen] | None) -> None:
+        self._pending = value
+        self._something_happened()
+
+    @property
+    def extra(self) -> Callable[[], Seen | None] | None:
+        """One more look between two iterations."""
+        return self._extra
+
+    @extra.setter
+    def extra(self, look: Callable[[], Seen | None] | None) -> None:
+        self._extra = look
+        self._something_happened()
+
+    def _something_happened(self) -> None:
+        self.loops.eventful = True
 
     def explain_with(self, investigator: Investigator) -> None:
         self.loops.investigator = investigator
@@ -119,6 +149,8 @@ class Watcher:
         if self.muted:
             return False
         record, sentinel = run.record, self.sentinel
+        if run.engaged:
+            self.loops.eventful = self._pending is not None or self._extra is not None
         ripe = record is not None and (record.ripe(run.index) or last or run.done)
         if self.pending is None and run.engaged and record is not None and record.snapshots:
             if not (ripe or sentinel.looked or self.extra is not None):
@@ -135,6 +167,12 @@ class Watcher:
             return False
         return True
 
+    def _on_no_room(self, run: LoopRun, error: NoRoom) -> None:
+        """The iteration cannot be executed again: its state does not fit into the memory a second time."""
+        self.no_room = error
+        if self.pending is not None:
+            self.fallback(self.pending[1])
+
     def _looked_at_everything(self, record: Recorder, ripe: bool) -> Seen | None:
         """Between two iterations: parameters and state if a snapshot is to be taken of them, buffers, and more."""
         start = time.thread_time()
@@ -149,7 +187,7 @@ class Watcher:
         """A buffer that is non-finite now; one that was so before the iteration (a mask) is accepted as it is."""
         while (seen := self.sentinel.buffers(snapshot.buffers)) is not None:
             before = [(t, snapshot.entries.get(id(t))) for t in seen.tensors]
-            same = [t for t, e in before if e is not None and not is_finite(e.alias if e.copy is None else e.copy)]
+            same = [t for t, e in before if e is not None and not is_finite(e.then())]
             if not same:
                 return seen
             self.sentinel.accept(same)
@@ -202,17 +240,22 @@ class Watcher:
             sentinel.steps, sentinel.backwards = self._live
             self._live = None
 
+    def _told_of_no_room(self, error: NoRoom) -> None:
+        if self.no_room is None:
+            LOG.warning("whynan: %s: a failure can only be explained by running the program again", error)
+        self.no_room = error
+
     def _new_recorder(self, run: LoopRun) -> Recorder:
         def spend(seconds: float) -> None:
             self.sentinel.seconds += seconds
 
         return Recorder(
             self.snapshotter,
-            lambda: self.sentinel.steps,
+            self.sentinel,
             share=self.share,
             memory=self.memory,
-            backwards=lambda: self.sentinel.backwards,
             spend=spend,
             indices=self.drawn.latest,
             habits=self._habits.setdefault(run.number, (FetchHabit(), FetchHabit())),
+            on_no_room=self._told_of_no_room,
         )

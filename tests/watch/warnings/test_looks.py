@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
-from whynan.watch.warnings.looks import Looker, Schedule
+from whynan.watch.lagged import Lagged
+from whynan.watch.warnings import looks
+from whynan.watch.warnings.looks import Look, Looker, Schedule, arrived
 
 
 class Net(nn.Module):
@@ -32,6 +35,12 @@ def gradients(look: bool) -> tuple[list[torch.Tensor], Looker]:
     return [p.grad for p in net.parameters() if p.grad is not None], looker
 
 
+def read(looker: Looker, index: int) -> list[Look]:
+    queue = Lagged()
+    looker.send(index, queue)
+    return [look for _, looks in arrived(queue) for look in looks]
+
+
 def test_it_changes_nothing() -> None:
     (bare, _), (looked, _) = gradients(False), gradients(True)
     assert len(bare) == len(looked) and all(map(torch.equal, bare, looked))
@@ -39,23 +48,53 @@ def test_it_changes_nothing() -> None:
 
 def test_what_it_sees() -> None:
     _, looker = gradients(True)
-    places = {look.what: look.place or "" for look in looker.read(1) if look.place is not None}
+    places = {look.what: look.place or "" for look in read(looker, 1) if look.place is not None}
     assert all(Path(__file__).name in places[what] for what in ("exp", "softmax", "norm"))
-    assert looker.read(1) == []
+    assert read(looker, 1) == []
 
 
 def test_masked_logits_are_not_wide() -> None:
     looker = Looker(lambda file: True, backward=False)
     with looker:
         torch.tensor([[0.0, 3.0, float("-inf"), -1e9], [float("-inf")] * 4]).softmax(-1)
-    assert [look.value for look in looker.read(0)] == [3.0]
+    assert [look.value for look in read(looker, 0)] == [3.0]
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_a_large_softmax_is_looked_at_in_slices(monkeypatch: pytest.MonkeyPatch, dim: int) -> None:
+    x = torch.randn(6, 7, 8)
+    whole = (x.amax(dim) - x.amin(dim)).amax().double()
+    monkeypatch.setattr(looks, "SLICE", 10)
+    looker = Looker(lambda file: True, backward=False)
+    with looker:
+        x.softmax(dim)
+    assert [look.value for look in read(looker, 0)] == [whole]
+
+
+def test_numbers_that_are_under_way_are_not_waited_for() -> None:
+    class Later:
+        there = False
+
+        def record(self) -> None: ...
+        def synchronize(self) -> None: ...
+        def query(self) -> bool:
+            return Later.there
+
+    queue, looker = Lagged(Later, pinned=False), Looker(lambda file: True, backward=False)
+    with looker:
+        torch.tensor([1.0, 4.0]).exp()
+    looker.send(7, queue)
+    assert list(arrived(queue)) == [] and len(queue) == 1
+    Later.there = True
+    ((step, (look,)),) = arrived(queue)
+    assert (step, look.index, look.value) == (7, 7, 4.0) and len(queue) == 0
 
 
 def test_half_results() -> None:
     looker = Looker(lambda file: True, backward=False)
     with looker:
         torch.full((2, 2), 100.0, dtype=torch.float16) @ torch.full((2, 2), 100.0, dtype=torch.float16)
-    (look,) = looker.read(0)
+    (look,) = read(looker, 0)
     assert (look.what, look.op, look.value) == ("float16", "mm", 20000.0)
 
 

@@ -62,7 +62,7 @@ def whole_snapshots(inquest: Inquest) -> list[Snapshot]:
     recorder = inquest.recorder
     if recorder is None or inquest.run is None:
         return []
-    return [s for s in recorder.snapshots if all(i in recorder.tape for i in range(s.index, inquest.index + 1))]
+    return [s for s in recorder.snapshots if recorder.tape.covers(s.index, inquest.index)]
 
 
 def snapshot_for(inquest: Inquest, start: Start) -> Snapshot | None:

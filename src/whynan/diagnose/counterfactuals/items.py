@@ -37,7 +37,7 @@ def mended(inquest: Inquest, snapshot: Snapshot, until: int, change: Callable[[s
     """An attempt whose batches, items and `next()` values alike, went through `change`."""
     recorder = inquest.recorder
     assert recorder is not None
-    for taped in list(recorder.tape.values()):
+    for taped in recorder.tape.values():
         if taped.nexts:
             original = taped.nexts
             inquest.cleanup.callback(setattr, taped, "nexts", original)

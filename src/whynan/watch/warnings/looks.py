@@ -2,9 +2,9 @@
 
 A dispatch mode is put over what happens from one optimizer step to the next. It keeps, per op and line of the user's
 code, the largest input of `exp`, the widest row of a softmax (attention logits), the largest result in float16, and the
-largest input of a normalisation layer. The numbers stay on their device and are read when the look is over, with one
-transfer. Steps are chosen ever more rarely: 1, 2, 3, 5, 8, 12, 18, ..., later so that it costs at most half a percent
-of the time.
+largest input of a normalisation layer. The numbers stay on their device and come to the host when the look is over,
+with one transfer that is not waited for (`lagged`). Steps are chosen ever more rarely: 1, 2, 3, 5, 8, 12, 18, ...,
+later so that it keeps to its share of the time (`budget`).
 
 Nothing is changed: the same kernels run on the same numbers. Programs that use torch.compile are not looked at, since
 they would run uncompiled for that step.
@@ -17,7 +17,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SHARE = 0.005  # of the time
+from whynan.watch.budget import ACTIVATIONS
+from whynan.watch.lagged import Lagged
+
 GROWTH = 1.5  # of the distance between two looks
+SLICE = 1 << 16  # elements that a softmax is looked at in one go, on the CPU
 MASK = -1e3  # softmax inputs below are masked, not small
 _EXP, _SOFTMAX = frozenset({"exp", "exp_"}), frozenset({"_softmax"})
 _NORM = frozenset(
@@ -86,17 +89,21 @@ class Looker(TorchDispatchMode):
             frame = frame.f_back  # type: ignore[assignment]
         return None
 
-    def read(self, index: int) -> list[Look]:
-        """The largest value per op and place; one transfer per device."""
-        best: dict[tuple[str, str, str | None, torch.dtype], float] = {}
+    def send(self, index: int, queue: Lagged) -> None:
+        """Put what was found on its way; `arrived` makes looks of it. One transfer per device, waited for by nobody."""
         for device in {value.device for *_, value in self.found}:
             here = [entry for entry in self.found if entry[4].device == device]
-            numbers = torch.stack([entry[4] for entry in here]).tolist()
-            for (what, name, place, dtype, _), number in zip(here, numbers, strict=True):
-                key = (what, name, place, dtype)
-                best[key] = max(best.get(key, -math.inf), number)
+            queue.send(torch.stack([entry[4] for entry in here]), (index, [entry[:4] for entry in here]))
         self.found = []
-        return [Look(index, w, n, p, d, v) for (w, n, p, d), v in best.items() if math.isfinite(v)]
+
+
+def arrived(queue: Lagged) -> Iterator[tuple[int, list[Look]]]:
+    """(step, the largest value per op and place) of the looks whose numbers are there."""
+    for (index, keys), numbers in queue.arrived():
+        best: dict[tuple[str, str, str | None, torch.dtype], float] = {}
+        for key, number in zip(keys, numbers, strict=True):
+            best[key] = max(best.get(key, -math.inf), number)
+        yield index, [Look(index, w, n, p, d, v) for (w, n, p, d), v in best.items() if math.isfinite(v)]
 
 
 @functools.cache
@@ -107,15 +114,31 @@ def _short(path: str) -> str:
 
 
 def _measure(what: str, x: Tensor, args: Any) -> Tensor:
+    x = x.detach()
     if what == "exp":
-        return x.detach().amax().double()
+        return x.amax().double()
     if what == "softmax":
-        dim = args[1]
-        open_ = x > MASK
-        top = torch.where(open_, x, -math.inf).amax(dim)
-        low = torch.where(open_, x, math.inf).amin(dim)
-        return torch.where(top >= low, top - low, 0.0).amax().double()
-    return x.detach().abs().amax().double()
+        return torch.stack([_widest(part, args[1]) for part in _parts(x, args[1])]).amax().double()
+    if x.is_cuda:  # one kernel, and half a pass
+        return torch.linalg.vector_norm(x, math.inf).double()
+    low, high = torch.aminmax(x)
+    return torch.maximum(-low, high).double()
+
+
+def _parts(x: Tensor, dim: int) -> Sequence[Tensor]:
+    """Slices along another dimension than `dim`, of about `SLICE` elements: what is made of them is as large."""
+    other = 0 if dim % max(1, x.dim()) else x.dim() - 1
+    if x.is_cuda or x.numel() <= SLICE or other == dim % max(1, x.dim()):
+        return (x,)
+    return x.split(max(1, x.shape[other] * SLICE // x.numel()), other)
+
+
+def _widest(x: Tensor, dim: int) -> Tensor:
+    """The largest distance within a row (along `dim`) between elements that are not masked."""
+    open_ = x > MASK
+    top = torch.where(open_, x, -math.inf).amax(dim)
+    low = torch.where(open_, x, math.inf).amin(dim)
+    return torch.where(top >= low, top - low, 0.0).amax()
 
 
 class Schedule:
@@ -142,7 +165,7 @@ class Schedule:
 
     def looked(self, index: int) -> None:
         cost = max(0.0, time.thread_time() - self._began - (self._bare if math.isfinite(self._bare) else 0.0))
-        most = max(50.0, cost / (SHARE * self._bare) if math.isfinite(self._bare) else 50.0)
+        most = max(50.0, cost / (ACTIVATIONS * self._bare) if math.isfinite(self._bare) else 50.0)
         self._gap = min(most, max(1.0, self._gap * GROWTH))
         self.next = index + math.ceil(self._gap)
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
+import time
 from typing import Any
 
-import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from whynan.case.facts import Alert
+from whynan.watch.lagged import Lagged, capturing
 from whynan.watch.loops import LoopRun
 from whynan.watch.warnings.base import Moment, Warning, load
-from whynan.watch.warnings.looks import Look, Looker, Schedule
+from whynan.watch.warnings.looks import Looker, Schedule, arrived
+from whynan.watch.warnings.rest import PATIENCE, Rest
 from whynan.watch.watcher import Watcher
 
 LOG = logging.getLogger("whynan")
 APART = 100  # steps between two lines of one kind
 AGAIN = 1000  # steps until the same kind speaks of the same thing again
 MOST = 20  # lines of one run
-FAR = 4.0  # mean absolute deviations of the loss above its level
 CLOSER = 2  # steps whose gradients are all looked at where something begins to grow
-PATIENCE = 16  # steps between two moments, at most
 
 
 class Monitor:
@@ -40,10 +39,10 @@ class Monitor:
         self._seen: dict[str, Any] = {}  # the newest entry of each series that was shown
         self._skips = 0
         self._looker: Looker | None = None
+        self._queue = Lagged()  # looks on their way from a device
         self._schedule = Schedule()
-        self._iterations = 0
-        self._run: LoopRun | None = None
-        self._calm, self._quiet_steps, self._scales, self._closer = 0.0, 0, False, 0
+        self._rest = Rest()
+        self._scales, self._closer, self._skipped_at = False, 0, -1
         scaled = watcher.sentinel.scaled
 
         def on_scaled(output: Any, original: Any) -> None:
@@ -51,7 +50,7 @@ class Monitor:
             scaled(output, original)
 
         watcher.sentinel.scaled = on_scaled  # type: ignore[method-assign]
-        watcher.sentinel.on_step = self._stepped
+        watcher.sentinel.on_news = self._news
         loops = watcher.loops
         finished, ended = loops.on_finished, loops.on_end
 
@@ -69,34 +68,33 @@ class Monitor:
 
     def scaler_skipped(self) -> None:
         """GradScaler gave up an update."""
-        self._skips += 1
-        self._show(Moment(self.watcher.sentinel.steps, skips=self._skips))
+        step = self.watcher.sentinel.steps
+        self._skips = self._skips + 1 if step == self._skipped_at else 1
+        self._skipped_at = step
+        self._show(Moment(step, skips=self._skips))
 
     # what is new -----------------------------------------------------------------------------------------------
 
-    def _stepped(self) -> None:
-        """After every optimizer step: most have nothing to show, and cost a microsecond."""
-        self._skips = 0
-        if not self.watcher.sentinel.recording:
-            return
-        if self._looker is not None or self.watcher.sentinel.steps >= self._schedule.next - 1:
+    def _news(self) -> None:
+        """After an optimizer step in which loss or gradients left their level, or when it is time."""
+        sentinel, rest, start = self.watcher.sentinel, self._rest, time.thread_time()
+        if sentinel.far:
+            sentinel.far = False
+            rest.hurry(start, sentinel.steps)
+            self._look_closer(sentinel.steps)
+        if sentinel.steps >= rest.over:
+            if not self.watcher.muted:
+                self._show(self._moment())
+            rest.done(time.thread_time() - start, start, sentinel.steps)
+        if self._looking:
             self._between_steps()
-        history = self.watcher.sentinel.history
-        self._quiet_steps += 1
-        loss = history.loss[-1][2] if history.loss else 0.0
-        level = self.watcher.sentinel._level
-        if loss - level.mean > FAR * level.spread and level.seen > 10:
-            self._look_closer(self.watcher.sentinel.steps)
-        loss = abs(loss)
-        if loss <= self._calm and self._quiet_steps < PATIENCE and (
-            not history.grad_norms or history.grad_norms[-1] is self._seen.get("grad")
-        ):
-            return
-        if math.isfinite(loss):
-            self._calm = max(self._calm, 4 * loss)
-        self._quiet_steps = 0
-        if not self.watcher.muted:
-            self._show(self._moment())
+        self._deliver()
+        sentinel.wake = 0 if self._looking or len(self._queue) else min(rest.over, self._schedule.next - 1)
+
+    @property
+    def _looking(self) -> bool:
+        """A look at activations is due or under way: every step counts."""
+        return self._looker is not None or self.watcher.sentinel.steps >= self._schedule.next - 1
 
     def _moment(self) -> Moment:
         history = self.watcher.sentinel.history
@@ -114,7 +112,7 @@ class Monitor:
         known = self._seen.get(kind)
         found: list[Any] = []
         for entry in reversed(series):
-            if entry is known or len(found) >= 64:
+            if entry is known or len(found) >= PATIENCE:
                 break
             found.append(entry)
         if series:
@@ -129,9 +127,9 @@ class Monitor:
         if self._looker is not None:
             if step - self._opened < max(1, self._schedule.optimizers):
                 return
-            found = self._close()
+            if (looker := self._close()) is not None:
+                looker.send(step, self._queue)
             self._schedule.looked(step)
-            self._show(Moment(step, looks=found))
         else:
             self._schedule.bare()
         if self._schedule.due(step) and not self.watcher.muted and not self._must_not_look():
@@ -145,16 +143,21 @@ class Monitor:
         """Under a dispatch mode compiled code would run uncompiled, and a graph that is being captured would break."""
         dynamo = sys.modules.get("torch._dynamo.utils")
         compiles = self.watcher.hooks.compiles or dynamo is not None and dynamo.counters["frames"]["total"] > 0
-        return bool(compiles) or torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+        return bool(compiles) or capturing()
 
-    def _close(self) -> list[Look]:
+    def _close(self) -> Looker | None:
         """End a look, also one that an alarm or the end of the loop cut short; then it is worth nothing."""
         looker = self._looker
         if looker is None or _get_current_dispatch_mode() is not looker:  # under a mode of the program's: later
-            return []
+            return None
         self._looker = None
         looker.__exit__(None, None, None)
-        return looker.read(self.watcher.sentinel.steps)
+        return looker
+
+    def _deliver(self) -> None:
+        if len(self._queue) and not capturing():
+            for step, looks in arrived(self._queue):
+                self._show(Moment(step, looks=looks))
 
     # saying it -------------------------------------------------------------------------------------------------
 
