@@ -199,6 +199,7 @@ class Library(Ongoing):
         if birth is not None and birth.file is not None:
             text += f": {birth.api or birth.op or birth.phase} at {birth.file}:{birth.line}"
         text += f" (report: {self.case})" if self.case is not None else ""
+        text += f" on this or another rank: {self._apart}" if report is None and self._apart else ""
         return NonFiniteError(text, report, self.case)
 
     def after_explaining(self, run: LoopRun) -> Generator[Attempt, Outcome, Continue | None]:

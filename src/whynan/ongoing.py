@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from whynan.case.facts import Alert, Report
 from whynan.config import Config
+from whynan.guard.ranks.channel import many_expected, rank_expected, started
 from whynan.guard.settings import parse
 from whynan.investigation import Investigation, Target
 
 if TYPE_CHECKING:
     from whynan.guard.guard import Guard
+    from whynan.guard.ranks.ranks import Ranks
+    from whynan.guard.ranks.together import Together
     from whynan.replay.locate import Located
     from whynan.watch.attempts import Attempt, Attempts, Outcome
     from whynan.watch.goingon import Continue
@@ -35,8 +38,14 @@ class Ongoing(Investigation):
     """An investigation that may answer with going on."""
 
     def __init__(self, target: Target, config: Config) -> None:
+        if (several := many_expected()):  # a copy of one rank would wait for the others, or speak in its place
+            config = replace(config, rerun=False, fixes=False)
         super().__init__(target, config)
         self.settings = parse(config.guard)
+        self.speaks = not several or rank_expected() == 0  # of several ranks one writes and prints
+        self.ranks: Ranks | None = None
+        self._together: Together | None = None
+        self._apart = ""  # why the ranks could not investigate together
         self.guard: Guard | None = None
         self.monitor: Monitor | None = None
         self.done: list[Alert] = []  # by guards and by going on, oldest first
@@ -62,10 +71,14 @@ class Ongoing(Investigation):
             guard.clock = lambda: watcher.sentinel.steps
             watcher.takes, watcher.took = guard.takes, guard.took
             guard.on_gave_up = lambda optimizer, why: _alarm(watcher, optimizer)
+        if self.goal is None and (many_expected() or started()):
+            from whynan.guard.ranks.ranks import Ranks
+
+            self.ranks = Ranks(watcher, self._alone, watcher.share)
         if self.goal is None and self.config.warnings:
             from whynan.watch.warnings.monitor import Monitor
 
-            self.monitor = Monitor(watcher, silent=self.config.quiet)
+            self.monitor = Monitor(watcher, silent=self.config.quiet or not self.speaks)
         if guard is not None or self.monitor is not None:
             self._hear_of_skips(watcher)
 
@@ -84,18 +97,44 @@ class Ongoing(Investigation):
     # failures --------------------------------------------------------------------------------------------------
 
     def investigate(self, run: LoopRun, attempts: Attempts) -> Generator[Attempt, Outcome, bool | Continue]:  # type: ignore[override]
-        watcher = self.watcher
+        watcher, ranks, guard = self.watcher, self.ranks, self.guard
         assert watcher is not None and watcher.pending is not None
         seen = watcher.pending[1]
+        if ranks is None or ranks.meeting is None:
+            return (yield from self._answer(run, attempts, seen))
+        from whynan.guard.ranks.together import Together
+
+        together = Together(ranks, run, attempts)
+        yield from together.find_first()
+        meeting = together.meeting
+        self.speaks = meeting.leads
+        if meeting.leads:
+            self._together = together
+            try:
+                return (yield from together.lead(self._answer(run, attempts, seen)))
+            finally:
+                self._together = None
+        plan = yield from together.follow(lambda: guard.failure(run, seen, meeting) if guard is not None else None)
+        if plan is True:  # the other rank's report is the only one
+            watcher.muted, watcher.pending, self._apart = True, None, f"rank {meeting.leader} explains it"
+        return plan
+
+    def _answer(self, run: LoopRun, attempts: Attempts, seen: Seen) -> Generator[Attempt, Outcome, bool | Continue]:
         if self.guard is not None:
             plan = yield from self._guarded(self.guard, run, seen)
             if plan is not None:
                 return plan
+        if self._together is not None and not self.config.quiet:
+            meeting = self._together.meeting
+            print(f"whynan: rank {meeting.rank} of {meeting.world} saw it first and explains it", file=sys.stderr)
         self.report = None
         finished = yield from super().investigate(run, attempts)
         if not finished:
             return False
         plan = yield from self.after_explaining(run)
+        if plan is not None and self._together is not None:
+            index, drop = plan.snapshot.index, sorted(plan.drop)
+            self._together.order("continue", snapshot=index, drop=drop, quiet_to=plan.quiet_to)
         return plan if plan is not None else True
 
     def _guarded(self, guard: Guard, run: LoopRun, seen: Seen) -> Generator[Attempt, Outcome, Continue | None]:
@@ -106,10 +145,32 @@ class Ongoing(Investigation):
             located = yield from locate(run, seen, self.watcher)
             if located.benign or (located.birth is None and located.source is None):
                 return None
-        return guard.failure(run, seen)
+        if self._together is None:
+            return guard.failure(run, seen)
+        self._together.order("guard")
+        return guard.failure(run, seen, self._together.meeting)
+
+    def _alone(self, seen: Seen, why: str) -> None:
+        """The other ranks cannot take part."""
+        self._apart = why
+        self.no_loop(replace(seen, hard=True))
+
+    def no_loop(self, seen: Seen, stop: bool = True) -> None:
+        if self.ranks is None or self.ranks.claim():
+            self.speaks = True
+            return super().no_loop(seen, stop)
+        from whynan.watch.signals import Stop
+
+        assert self.watcher is not None
+        self.watcher.muted, self.watcher.pending, self.speaks = True, None, False
+        if stop:
+            raise Stop
 
     def after_explaining(self, run: LoopRun) -> Generator[Attempt, Outcome, Continue | None]:
         """The failure was explained: go on, or end the program (None)."""
+        if self._together is not None and self.config.fix == "continue":
+            self.say("gave-up", "cannot go on: --fix continue acts in one process only, and there are several")
+            return None
         if self.config.fix != "continue" or self.goal is not None or self.report is None or self._located is None:
             return None
         from whynan.guard.lasting import lasting
@@ -150,10 +211,20 @@ class Ongoing(Investigation):
         return tuple(self.monitor.alerts) if self.monitor is not None else ()
 
     def _report(self, located: Located, seen: Seen) -> Report:
-        return replace(super()._report(located, seen), alerts=self.alerts, actions=self.actions)
+        report = replace(super()._report(located, seen), alerts=self.alerts, actions=self.actions)
+        if self._together is not None:
+            meeting = self._together.meeting
+            text = f"seen first on rank {meeting.rank} of {meeting.world}; the others repeated its iterations"
+            return replace(report, notes=(*report.notes, text))
+        if self._apart:
+            notes = [note for note in report.notes if "no loop of your code" not in note]
+            return replace(report, notes=(*notes, f"the failing step could not be executed again: {self._apart}"))
+        return report
 
     def concluded(self, report: Report) -> Report:
         """At the end of the run: what was done is in the report and in the case, and is said once more."""
+        if not self.speaks or self.report is None and self.ranks is not None and self.ranks.another_explains:
+            self.config = replace(self.config, json=None, format="text")  # another rank writes these
         if not self.actions and not self.alerts:
             return report
         if report.verdict == "healthy":
@@ -161,7 +232,7 @@ class Ongoing(Investigation):
         report = replace(report, alerts=self.alerts, actions=self.actions)
         if self.report is not None:
             self._write_again(report)
-        if self.guard is not None and (summary := self.guard.journal.summary()) is not None:
+        if self.speaks and self.guard is not None and (summary := self.guard.journal.summary()) is not None:
             hint = "" if self.report is not None else "; whynan run without --guard would say why"
             print(f"whynan: guard: {summary}{hint}", file=sys.stderr)
         if self.survived and not self.config.quiet:

@@ -116,3 +116,67 @@ def test_unknown_words(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("print(1)")
     done = whynan("--guard", "skip,jump", "train.py", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "") and "Valid words" in done.stderr
+
+
+HALF = """
+import math, torch
+from torch import nn
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+opt = torch.optim.Adam(net.parameters(), lr=1e-2)
+scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, growth_interval=15)
+x, y = torch.rand(640, 3) + 0.5, torch.rand(640)
+x[320:328] *= LARGE
+scales, kinds = [], []
+for i in range(80):
+    a, b = x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8]
+    with torch.autocast("cpu", dtype=torch.float16):
+        h = net[0](a)
+        loss = (net[2](net[1](h)).squeeze(-1).float() - b).square().mean()
+    kinds.append(h.dtype.itemsize)
+    opt.zero_grad()
+    scaler.scale(loss).backward()
+    scaler.step(opt)
+    scaler.update()
+    scales.append(int(math.log2(scaler.get_scale())))
+print(*kinds)
+print(*scales)
+print(all(bool(torch.isfinite(p).all()) for p in net.parameters()))
+"""
+
+
+def half(folder: Path, large: str, *options: object) -> tuple[list[int], list[int], bool, list[str]]:
+    """Bytes of a number in each iteration, the scale after it as a power of two, whether all is finite, actions."""
+    (folder / "train.py").write_text(HALF.replace("LARGE", large))
+    done = whynan("--json", "r.json", "--no-case", "--no-fixes", "--no-rerun", "--why-budget", 0, *options, "train.py",
+                  cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    kinds, scales, finite = done.stdout.splitlines()
+    actions = json.loads((folder / "r.json").read_text())["actions"]
+    return [*map(int, kinds.split())], [*map(int, scales.split())], finite == "True", [a["kind"] for a in actions]
+
+
+def test_precision_is_back_afterwards(tmp_path: Path) -> None:
+    kinds, scales, finite, actions = half(tmp_path, "1e5", "--guard", "precision=7")
+    full = [i for i, size in enumerate(kinds) if size == 4]
+    assert len(kinds) == 80 and finite and actions == ["precision"]
+    assert full == list(range(full[0], 48)) and full[0] <= 40  # from the healthy state to seven beyond the failure
+    assert all(abs(after - before) <= 1 for before, after in zip(scales, scales[1:], strict=False))
+
+
+@pytest.mark.slow
+def test_rollback_puts_the_scale_back(tmp_path: Path) -> None:
+    _, bare, *_ = half(tmp_path, "1")
+    kinds, scales, finite, actions = half(tmp_path, "math.nan", "--guard", "rollback=2")
+    kept = len(kinds) - 39  # iterations before the state that was put back; 39 come after the failure
+    assert finite and actions == ["rollback"] and 0 <= kept <= 40
+    assert scales[:kept] == bare[:kept]
+    assert abs(scales[kept] - (scales[kept - 1] if kept else 20)) <= 1
+
+
+@pytest.mark.slow
+def test_a_search_for_the_scale_is_no_failure(tmp_path: Path) -> None:
+    bare = half(tmp_path, "1")
+    assert half(tmp_path, "1", "--guard", "skip,rollback,precision") == bare and bare[1][0] > min(bare[1])
+    skipped = half(tmp_path, "math.nan", "--guard", "skip")
+    assert skipped[2] and skipped[3] == []  # GradScaler did it

@@ -1,14 +1,13 @@
-"""Two processes: one sees a bad batch, both hold back."""
+"""Several processes that are not watched: one sees a bad batch, all hold back, and say the same."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
+from pathlib import Path
 
-RANK = """
-import os, sys, torch, torch.distributed as dist
+from guard.processes import spawn
+
+SKIP = """
+import os, torch, torch.distributed as dist
 from torch import nn
 import whynan
 rank = int(os.environ["RANK"])
@@ -16,30 +15,29 @@ dist.init_process_group("gloo")
 torch.manual_seed(0)
 net = nn.Linear(3, 1)
 optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
-guard = whynan.guard(optimizer, skip=True, clip="norm:100")
-for step in range(5):
+guard = whynan.guard(optimizer, skip=True, clip="norm:100", wait=WAIT)
+for step in range(5 if rank else LONGER):
     x = torch.ones(4, 3) * (1 + step)
     if rank == 1 and step == 2:
         x[0, 0] = float("nan")  # not averaged: each rank only knows of its own
     optimizer.zero_grad()
     net(x).square().mean().backward()
     optimizer.step()
-print(rank, [a.step for a in guard.actions], guard.actions[0].message, float(net.weight.sum()))
+print([a.step for a in guard.actions], guard.actions[0].message, net.weight.sum().item())
 dist.destroy_process_group()
 """
 
 
-def test_the_same_decision_on_every_rank() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ranks = []
-    for rank in range(2):
-        environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-                       "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
-        command = [sys.executable, "-c", RANK]
-        ranks.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
-    told = [rank.communicate(timeout=120)[0].strip() for rank in ranks]
-    assert "[2]" in told[0] and "another rank" in told[0]
-    assert "[2]" in told[1] and "is nan" in told[1]
-    assert told[0].rpartition(" ")[2] == told[1].rpartition(" ")[2]
+def test_the_same_decision_on_every_rank(tmp_path: Path) -> None:
+    first, second = spawn(SKIP.replace("WAIT", "60").replace("LONGER", "5"), tmp_path)
+    assert first.status == second.status == 0
+    assert first.out == second.out  # the same steps, words and weights
+    assert first.out.startswith("[2] update skipped: gradient of parameter 0 of group 0, shape 1x3 is nan on rank 1")
+    assert "update skipped" not in first.err and "update skipped" in second.err  # said once
+
+
+def test_a_rank_with_fewer_steps_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    first, _ = spawn(SKIP.replace("WAIT", "2").replace("LONGER", "6"), tmp_path)
+    assert first.status == 1
+    assert "UsageError: guard: rank 0 waited at optimizer step 5 for the other ranks" in first.err
+    assert "the same optimizer steps" in first.err and "wait=SECONDS" in first.err

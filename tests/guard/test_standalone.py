@@ -100,6 +100,21 @@ def test_it_gives_up_after_too_many_in_a_row(monkeypatch: pytest.MonkeyPatch) ->
         train(OPTIMIZERS["sgd"], {"skip": True, "row": 3})
 
 
+def test_a_learning_rate_that_is_not_finite() -> None:
+    """A schedule that divides by zero once: the gradients are fine, the update would not be."""
+    net = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with whynan.guard(optimizer, skip=True) as guard:
+        for step, rate in enumerate((0.1, math.inf, 0.1)):
+            kept = copy.deepcopy(net.state_dict())
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
+            net(data(step, False)).square().mean().backward()
+            optimizer.step()
+            assert same(kept, net.state_dict()) == (rate == math.inf)
+    assert [action.message for action in guard.actions] == ["update skipped: the learning rate is inf"]
+
+
 def test_closures() -> None:
     """The gradients that count are those of the closure."""
     net = nn.Linear(3, 1)

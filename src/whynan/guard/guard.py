@@ -11,9 +11,14 @@ import torch
 from torch import Tensor
 
 from whynan.errors import UsageError
+from whynan.guard.device import Arrived, OnDevice, gradients
 from whynan.guard.journal import LOG, Journal
-from whynan.guard.measure import agree, gradient_norm, many_ranks
+from whynan.guard.measure import bad_rate, gradient_norm
+from whynan.guard.policies.clip import limit_of
 from whynan.guard.policy import Failure, Update, chosen
+from whynan.guard.ranks.agreement import Agreement
+from whynan.guard.ranks.channel import many_ranks
+from whynan.guard.ranks.meeting import Meeting
 from whynan.guard.settings import Settings
 from whynan.watch.attempts import Attempts
 from whynan.watch.gate import Gate
@@ -41,9 +46,12 @@ class Guard:
         self.clock = clock if clock is not None else lambda: self._own
         self._past: dict[int, deque[float]] = {}
         self._decisions: dict[int, tuple[bool, float]] = {}
+        self._limits: dict[int, float | None] = {}
         self._taken: deque[int] = deque(maxlen=REMEMBERED)  # steps whose loss was not finite
         self._farthest, self._again = -1, 0
         self._warned: set[str] = set()
+        self._agreement = Agreement(settings.wait)
+        self.device = OnDevice()
         self.gate = Gate(self._before, optimizers)
         self.gate.after = self._after
 
@@ -58,6 +66,12 @@ class Guard:
             self._warn("LBFGS evaluates its gradients inside of a step: guards leave it alone")
             return False
         step = self.clock()
+        if self.device.applies(optimizer) and bad_rate(optimizer) is None:
+            self._before_on_device(step, optimizer)
+            return False
+        if _left_out_by_scaler(optimizer):  # its search for a scale is no failure
+            self.update_is_lost()
+            return False
         if Attempts.current is not None:  # a repetition does what was done then
             held, factor = self._decisions.get(step, (False, 1.0))
         else:
@@ -69,12 +83,12 @@ class Guard:
 
     def _decide(self, step: int, optimizer: Any) -> tuple[bool, float]:
         norm, why = gradient_norm(optimizer)
-        why, self.tainted = why or self.tainted, None
-        everywhere = agree(math.nan if why is not None else norm, optimizer)
-        past = self._past.setdefault(id(optimizer), deque(maxlen=PAST))
-        update = Update(step, optimizer, everywhere, why, list(past) if self.settings.clip else [])
-        if not math.isfinite(everywhere) and why is None:
-            update.why = "not finite on another rank"
+        tainted, self.tainted = self.tainted, None
+        why = tainted or why or bad_rate(optimizer)
+        agreed = self._agreement.on(norm, why, tainted is not None, optimizer, step)
+        everywhere, self.journal.speaks = agreed.norm, agreed.speaks
+        past = self._past_of(id(optimizer))
+        update = Update(step, optimizer, everywhere, agreed.why, list(past) if self.settings.clip else [])
         for policy in self.policies:
             policy.update(update)
         if math.isfinite(everywhere):
@@ -86,8 +100,40 @@ class Guard:
         self._decisions.pop(step - REMEMBERED, None)
         return update.held, update.factor
 
+    def _before_on_device(self, step: int, optimizer: Any) -> None:
+        again = Attempts.current is not None
+        if not again:
+            self.tainted = None  # the gradients of such a loss are bad too
+            for news in self.device.arrived():
+                self._count(news, optimizer)
+        past = self._past_of(id(optimizer))
+        clip = self.settings.clip
+        limit = self._limits.get(step) if again else limit_of(clip, list(past)) if clip else None
+        self._limits[step] = limit
+        self._limits.pop(step - REMEMBERED, None)
+        skip = self.settings.skip and not self.journal.exhausted("skip")
+        self.device.before(optimizer, step, skip, limit, told=not again)
+        self._lower_rates(optimizer)
+
+    def _count(self, news: Arrived, optimizer: Any = None) -> None:
+        """What a device decided a step or two ago."""
+        if news.bad and news.scaler:
+            return
+        if news.bad:
+            if self.settings.skip:
+                self.journal.act("skip", news.step, "update skipped: a gradient is not finite")
+            if not news.held and self.on_gave_up is not None:
+                self.on_gave_up(optimizer, "a gradient was not finite")
+        elif math.isfinite(news.norm):
+            self._past_of(news.optimizer).append(news.norm)
+            self.journal.healthy()
+
+    def _past_of(self, optimizer: int) -> deque[float]:
+        return self._past.setdefault(optimizer, deque(maxlen=PAST))
+
     def _after(self, optimizer: Any) -> None:
         self._own += 1
+        self.device.after(optimizer)
         for group, rate in zip(optimizer.param_groups, self.lr_of.pop(id(optimizer), ()), strict=False):
             group["lr"] = rate
 
@@ -108,6 +154,8 @@ class Guard:
         if self.journal.exhausted("skip"):
             self.journal.give_up("skip", self.clock())
             return False
+        if seen.step < self.clock():  # of a device, and late: its update was left out there
+            return True
         self.tainted = f"the loss is {seen.value}"
         self._taken.append(seen.step)
         return True
@@ -120,16 +168,22 @@ class Guard:
         """The step that the tainted loss would have made was given up by someone else (GradScaler)."""
         self.tainted = None
 
-    def failure(self, run: LoopRun, seen: Seen) -> Continue | None:
-        """How the loop can go on after an alarm; None: not at all, explain it."""
-        if many_ranks():
+    def failure(self, run: LoopRun, seen: Seen, meeting: Meeting | None = None) -> Continue | None:
+        """How the loop can go on after an alarm; None: not at all, explain it.
+
+        `meeting`: what the ranks of the run agreed upon. Without one, several ranks cannot go back.
+        """
+        if meeting is None and many_ranks():
             if self.settings.rollback or self.settings.precision:
-                self._warn("several processes: only skip and clip act, rollback and precision do not")
+                self._warn("this rank could not agree with the others: no rollback, no change of precision")
             return None
-        self._again = self._again + 1 if run.iteration <= self._farthest + self.settings.rollback else 0
-        self._farthest = max(self._farthest, run.iteration)
+        self.journal.speaks = meeting is None or meeting.leads
+        iteration = run.first + meeting.failed if meeting is not None else run.iteration
+        self._again = self._again + 1 if iteration <= self._farthest + self.settings.rollback else 0
+        self._farthest = max(self._farthest, iteration)
+        failure = Failure.of(run, seen, meeting, self._again)
         for policy in self.policies:
-            plan = policy.failure(Failure(run, seen, self._again))
+            plan = policy.failure(failure)
             if plan is not None:
                 self.tainted = None
                 return plan
@@ -160,7 +214,12 @@ def refuse(optimizers: list[Any], settings: Settings) -> None:
 def _scale(optimizer: Any, factor: float) -> None:
     if factor == 1.0:
         return
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     with torch.no_grad():
-        for grad in grads:
+        for grad in gradients(optimizer):
             (grad._values() if grad.is_sparse and isinstance(grad, Tensor) else grad).mul_(factor)
+
+
+def _left_out_by_scaler(optimizer: Any) -> bool:
+    """GradScaler leaves the gradients of a fused optimizer scaled, and tells it whether to make the step."""
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, Tensor) and bool(found)

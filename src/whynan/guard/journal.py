@@ -17,6 +17,7 @@ class Journal:
         self.cap, self.row = cap, row
         self.actions: list[Alert] = []
         self.counted = 0
+        self.speaks = True  # of several ranks that decide the same, one says it
         self._in_a_row: dict[str, int] = {}
         self._said: set[str] = set()
 
@@ -36,7 +37,8 @@ class Journal:
     def tell(self, kind: str, step: int, message: str, **facts: Any) -> None:
         """Note something that is not counted."""
         self.actions.append(Alert(step=step, kind=kind, message=message, **facts))
-        LOG.warning("whynan: guard at step %d: %s", step, message)
+        if self.speaks:
+            LOG.warning("whynan: guard at step %d: %s", step, message)
 
     def healthy(self) -> None:
         """An update went through with finite numbers."""
@@ -53,9 +55,11 @@ class Journal:
 
     def give_up(self, kind: str, step: int) -> None:
         """Say once that a kind of action will not be done any more."""
+        self.cannot(kind, step, f"{self.row} in a row" if self.counted < self.cap else f"{self.cap} actions in all")
+
+    def cannot(self, kind: str, step: int, why: str) -> None:
         if kind not in self._said:
             self._said.add(kind)
-            why = f"{self.row} in a row" if self.counted < self.cap else f"{self.cap} actions in all"
             self.tell("gave-up", step, f"gave up: no more {kind} ({why})")
 
 

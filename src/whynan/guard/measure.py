@@ -1,4 +1,4 @@
-"""How large are the gradients of one optimizer, and do all ranks agree?"""
+"""How large are the gradients of one optimizer?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whynan.guard.device import gradients
 from whynan.tensors.many import is_finite, norms
 
 
@@ -17,8 +18,8 @@ def gradient_norm(optimizer: Any) -> tuple[float, str | None]:
     Gradients that a GradScaler left scaled for a fused optimizer are unscaled in the norm only. A norm that overflowed
     on finite numbers is taken again in float64. nan where something is not finite.
     """
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    sizes = norms(grads)
+    grads = gradients(optimizer)
+    sizes = norms(grads, plain=set(map(type, grads)) == {Tensor})  # of DTensors they would be a collective
     if not math.isfinite(sum(sizes)):
         for i, (grad, size) in enumerate(zip(grads, sizes, strict=True)):
             if not math.isfinite(size):
@@ -30,28 +31,13 @@ def gradient_norm(optimizer: Any) -> tuple[float, str | None]:
     return total / float(scale) if isinstance(scale, Tensor) and float(scale) else total, None
 
 
-def agree(norm: float, optimizer: Any) -> float:
-    """The norm that every rank decides upon: not finite on all as soon as it is on one. One small collective.
-
-    Replicated gradients (DDP) have the same norm everywhere, of sharded ones (FSDP) every rank has a part.
-    """
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() < 2:
-        return norm
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    sharded = any(hasattr(g, "to_local") for g in grads)
-    on_device = distributed.get_backend() == "nccl"
-    device = torch.device("cuda", torch.cuda.current_device()) if on_device else torch.device("cpu")
-    bad = not math.isfinite(norm)
-    both = torch.tensor([float(bad), 0.0 if bad else norm**2 if sharded else norm], dtype=torch.float64, device=device)
-    distributed.all_reduce(both, op=distributed.ReduceOp.SUM if sharded else distributed.ReduceOp.MAX)
-    flag, size = both.tolist()
-    return math.nan if flag > 0 else math.sqrt(size) if sharded else size
-
-
-def many_ranks() -> bool:
-    distributed = torch.distributed
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+def bad_rate(optimizer: Any) -> str | None:
+    """A schedule can divide by zero: such an update is bad whatever its gradients. In words; None for a finite rate."""
+    for group in optimizer.param_groups:
+        rate = group.get("lr")
+        if isinstance(rate, float) and not math.isfinite(rate):
+            return f"the learning rate is {rate}"
+    return None
 
 
 def _where(optimizer: Any, grad: Tensor) -> str:

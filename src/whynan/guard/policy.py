@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from whynan.guard.autocast import Autocast
 from whynan.guard.journal import Journal
+from whynan.guard.ranks.meeting import Meeting
 from whynan.guard.settings import Settings
 from whynan.watch.goingon import Continue
 from whynan.watch.loops import LoopRun
 from whynan.watch.seen import Seen
+from whynan.watch.snapshot import Snapshot
 
 
 @dataclass
@@ -33,11 +36,30 @@ class Update:
 
 @dataclass(frozen=True)
 class Failure:
-    """An alarm that no update can undo any more."""
+    """An alarm that no update can undo any more. On every rank the same, but for the objects that belong to it."""
 
     run: LoopRun
-    seen: Seen
+    index: int  # the iteration of the run that failed
+    step: int
+    what: str
+    snapshots: list[Snapshot]  # states to go back to, oldest first
+    healthy: list[Snapshot]  # those whose update was looked at, and found finite
+    autocast: bool  # the program uses it
     again: int  # rollbacks since the last iteration that was farther than the failing one
+
+    @classmethod
+    def of(cls, run: LoopRun, seen: Seen, meeting: Meeting | None, again: int) -> Failure:
+        """What this process alone knows, or what all agreed upon."""
+        record = run.record
+        assert record is not None
+        if meeting is None:
+            last = record.at_or_before(run.index)
+            snapshots = [last] if last is not None else []
+            return cls(run, run.index, seen.step, seen.what, snapshots, record.healthy(before=run.index),
+                       Autocast.used, again)  # fmt: skip
+        snapshots = [s for s in record.snapshots if s.index <= meeting.failed]
+        healthy = [s for s in snapshots if s.index in meeting.healthy]
+        return cls(run, meeting.failed, meeting.step, meeting.what, snapshots, healthy, meeting.autocast, again)
 
 
 class Policy:

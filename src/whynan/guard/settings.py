@@ -8,6 +8,7 @@
     "precision", "precision=50"   execute the iterations again without autocast, and so many after them
     "cap=20"                      actions of the whole run (clipping is not counted)
     "row=5"                       actions without a healthy update between them
+    "wait=600"                    seconds that a rank waits for the others before an update (skip and clip)
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Settings:
     cap: int = 20
     # actions without a healthy update between them
     row: int = 5
+    # seconds for the slowest rank to come to its update
+    wait: float = 600.0
 
     def __post_init__(self) -> None:
         for name in ("rollback", "precision", "cap", "row"):
@@ -49,6 +52,8 @@ class Settings:
                 raise UsageError(f"guard: {name} is {value!r}. Valid values are whole numbers from 0 up.")
         if not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
             raise UsageError(f"guard: rate is {self.rate!r}. Valid values are factors above 0, at most 1.")
+        if not isinstance(self.wait, (int, float)) or not 0 < self.wait < math.inf:
+            raise UsageError(f"guard: wait is {self.wait!r}. Valid values are seconds above 0.")
         if not isinstance(self.skip, bool):
             raise UsageError(f"guard: skip is {self.skip!r}. Valid values are True and False.")
         if self.clip is not None:

@@ -49,6 +49,7 @@ class LoopRuntime:
         self.on_leave: Callable[[LoopRun], bool] = lambda run: False
         self.on_no_room: Callable[[LoopRun, NoRoom], None] = lambda run, error: None
         self.observer: Any = None  # told when an attempt begins and ends
+        self.on_begin: Callable[[LoopRun], None] | None = None  # a loop that may train
         self.on_yield: Callable[[LoopRun], None] | None = None
         self.eventful = True  # something else than the pace wants to know when an iteration is over
         self.on_end: Callable[[LoopRun], None] = lambda run: None
@@ -316,6 +317,8 @@ class LoopRuntime:
 
     def _watch(self, run: LoopRun) -> None:
         run.watched = True
+        if self.on_begin is not None:
+            self.on_begin(run)
         run.record = self.recorder(run)
 
     def _promising(self, site: int) -> bool:

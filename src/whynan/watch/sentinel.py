@@ -226,6 +226,8 @@ class Sentinel:
             plan.refresh(optimizer)
             owners, grads = gradients(plan)
             sizes = norms(grads, plan.plain)
+            if isinstance(scale := getattr(optimizer, "grad_scale", None), Tensor):  # unscaled in the fused kernel only
+                sizes = [size / scale.item() for size in sizes]
             self.note("grad", self.steps, id(optimizer), sizes)
             if not math.isfinite(sum(sizes)):
                 seen = self._first(grads, owners, sizes, "gradient")
@@ -278,9 +280,8 @@ class Sentinel:
             jumps, far = self._level.take(value)
             if far:
                 self.far, self.wake = True, 0
-            for plan in self._plans.values() if jumps else ():
-                plan.gradients.hurry(URGENT)
-                plan.after.hurry(URGENT)
+            for pace in [p for plan in self._plans.values() for p in (plan.gradients, plan.after)] if jumps else []:
+                pace.hurry(URGENT)
 
     def note(self, kind: str, step: int, optimizer: int, sizes: list[float]) -> None:
         if self.probe is not None:

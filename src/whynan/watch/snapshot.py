@@ -78,7 +78,7 @@ class Snapshotter:
             saved = dict(namespace)
             if namespace is not frame.f_globals or frame.f_locals is not frame.f_globals:
                 names.append(("names", namespace, saved))
-            roots.extend(saved.values())
+            roots.extend([value for name, value in saved.items() if name != "__builtins__"])
         reach = Reachable(roots, self.is_user_module)
         snap.undo = names + reach.undo
         snap.grads, snap.modules, snap.optimizers = reach.grads, reach.modules, reach.optimizers

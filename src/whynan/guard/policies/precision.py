@@ -21,16 +21,15 @@ class Precision(Policy):
         Autocast.install()
 
     def failure(self, failure: Failure) -> Continue | None:
-        record, run = failure.run.record, failure.run
-        assert record is not None
+        run = failure.run
         within = run.goingon is not None and run.goingon.plan.around is _full and run.goingon.active(run.index)
-        healthy = record.healthy(before=run.index + 1)
-        snapshot = healthy[-1] if healthy else record.at_or_before(run.index)
-        if within or snapshot is None or not Autocast.used:
+        known = failure.healthy or failure.snapshots
+        if within or not known or not failure.autocast:
             return None
-        until = run.index + self.settings.precision
-        words = f"full precision from {run.index - snapshot.index} iterations back to {self.settings.precision} ahead"
-        if not self.journal.act("precision", failure.seen.step, f"{words}: {failure.seen.what} not finite"):
+        snapshot, until = known[-1], failure.index + self.settings.precision
+        back = failure.index - snapshot.index
+        words = f"full precision from {back} iterations back to {self.settings.precision} ahead"
+        if not self.journal.act("precision", failure.step, f"{words}: {failure.what} not finite"):
             return None
         return Continue(snapshot=snapshot, around=_full, until=until)
 

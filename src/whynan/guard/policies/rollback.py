@@ -16,20 +16,19 @@ class Rollback(Policy):
     factor = 1.0
 
     def failure(self, failure: Failure) -> Continue | None:
-        record, index = failure.run.record, failure.run.index
-        assert record is not None
+        index, healthy = failure.index, failure.healthy
         if failure.again >= self.settings.row:  # it fails at the same place whatever is done
-            self.journal.give_up(self.name, failure.seen.step)
+            self.journal.give_up(self.name, failure.step)
             return None
         back = self.settings.rollback * 2**failure.again
-        healthy = record.healthy(before=index)
         if not healthy:
+            self.journal.cannot(self.name, failure.step, "no state of this loop was seen to be healthy")
             return None
         snapshot = next((s for s in reversed(healthy) if s.index <= index - back), healthy[0])
         lower = self.settings.rate < 1
         words = f"{index - snapshot.index} iterations back"
         words += f", learning rate times {self.factor * self.settings.rate:.3g}" if lower else ", their batches dropped"
-        if not self.journal.act("rollback", failure.seen.step, f"rolled {words}: {failure.seen.what} not finite"):
+        if not self.journal.act("rollback", failure.step, f"rolled {words}: {failure.what} not finite"):
             return None
         self.factor *= self.settings.rate
         dropped = {index} if lower else set(range(snapshot.index, index + 1))

@@ -1,0 +1,1 @@
+"""Several processes of one run: they stop, go back, and decide together."""
