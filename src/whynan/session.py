@@ -66,7 +66,7 @@ class Session(Ongoing):
         self.attach(watcher)
         vars(builtins).update(watcher.loops.names())
         if self.goal is not None:
-            from whynan.replay.fromstart import pursue
+            from whynan.replay.pursuit import pursue
 
             pursue(self.goal, watcher, self)
         elif self.spare is not None:
@@ -83,7 +83,7 @@ class Session(Ongoing):
 
         error = outcome.exception
         if error is not None and self.watcher is not None and self.goal is not None:
-            from whynan.replay.fromstart import last_words
+            from whynan.replay.pursuit import last_words
 
             last_words(self.goal, self.watcher, error)
         assert self.goal is not None

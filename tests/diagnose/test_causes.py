@@ -38,7 +38,14 @@ FORWARD = {
         torch.randn(2, 1, 3).log_softmax(-1), torch.tensor([[1, 1, 2]]), torch.tensor([2]), torch.tensor([3])
     ),
     "uninitialized-memory": lambda: _unwritten(),
+    "leftover-fill": lambda: _empty_cell() @ t(1.0, -1.0).expand(2, 2).T,
 }
+
+
+def _empty_cell():
+    """Three points fall into the first of two cells; the maximum over the second is that of nothing."""
+    cells = torch.full((2, 2), -INF)
+    return cells.scatter_reduce(0, torch.zeros(3, 2, dtype=torch.long), torch.rand(3, 2), "amax")
 
 
 def _unwritten():
@@ -64,6 +71,46 @@ BACKWARD = {
 @pytest.mark.parametrize("name", BACKWARD)
 def test_backward(name):
     assert first(BACKWARD[name]) == name
+
+
+class Sinc(torch.autograd.Function):
+    """Safe at 0 in the forward pass only."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = torch.where(x == 0, 1.0, torch.sin(x) / x)
+        ctx.save_for_backward(x, y)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, y = ctx.saved_tensors
+        return grad * (torch.cos(x) - y) / x
+
+
+def test_a_backward_of_the_users_own_is_judged_by_its_ops():
+    assert first(gradient_of(Sinc.apply, [0.0, 1.0])) == "division-by-zero"
+
+
+def test_one_over_zero_is_no_zero_over_zero():
+    assert "a division by 0 in 1 of 2" in causes_of(lambda: 1.0 / t(0.0, 2.0))[0].summary
+
+
+def test_a_true_zero_is_no_underflow():
+    """Many products lead to it, and it is 0 in float64 as well."""
+    p = t(0.0, 0.5)
+    assert first(lambda: torch.log(p * t(0.5, 0.5) * t(0.3, 0.3) * t(0.2, 0.2))) == "log-of-zero"
+
+
+def test_a_product_of_many_probabilities_is_not_blamed_on_the_softmax():
+    def likelihood():
+        p = torch.softmax(torch.zeros(4), 0)
+        for _ in range(6):
+            p = p * 1e-8
+        return torch.log(p)
+
+    summary = causes_of(likelihood)[0].summary
+    assert "a product of many small numbers" in summary and "in float64 it is 2.5e-49" in summary
 
 
 def test_exploding_gradient_through_time():

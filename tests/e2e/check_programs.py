@@ -142,6 +142,64 @@ with torch.no_grad():
 for x, y in DataLoader(TensorDataset(X, Y), 32):
     step(x.clamp(0, 0), y)
 """,
+    "validation": """
+from torch.utils.data import random_split
+X[:, 0] += torch.arange(320) / 160
+spoilt = X.clone(); spoilt[123, 3] = float("nan"); spoilt[124, 3] = float("inf")
+class Trainer:
+    def __init__(self, train, val):
+        self.train, self.val = DataLoader(train, 32, shuffle=True), DataLoader(val, 32)
+    def fit(self):
+        for epoch in range(3):
+            for i, (x, y) in enumerate(self.train):
+                step(x, y)
+            with torch.no_grad():
+                print(sum(F.mse_loss(model(x), y) for x, y in self.val))
+part = torch.utils.data.Subset(TensorDataset(spoilt, Y), range(100, 160))
+Trainer(random_split(TensorDataset(X, Y), [200, 120])[0], part).fit()
+""",
+    "functional": """
+text = torch.randint(0, 12, (500,))
+table, out = (torch.nn.Parameter(torch.randn(*s) * 0.1) for s in ((12, 8), (8, 12)))
+mask = torch.triu(torch.full((16, 16), float("-inf")), 1)
+opt = torch.optim.AdamW([table, out], lr=1e-3)
+def attend(x):
+    e = torch.exp(x @ x.transpose(1, 2) + mask)  # exp
+    return e / e.sum(-1, keepdim=True) @ x
+for i in range(20):
+    at = torch.randint(0, 480, (8,))
+    ids = torch.stack([text[j:j + 17] for j in at])
+    loss = F.cross_entropy((attend(table[ids[:, :-1]]) @ out).transpose(1, 2), ids[:, 1:])
+    opt.zero_grad(); loss.backward(); opt.step()
+""",
+    "imputed": """
+rows = np.random.default_rng(0).normal(size=(320, 5))
+rows[::7, 3] = np.nan
+mean = rows.mean(axis=0)
+filled = torch.tensor(np.where(np.isnan(rows), mean, rows), dtype=torch.float32)
+for epoch in range(3):
+    for i in range(0, 320, 32):
+        step(filled[i:i + 32], Y[i:i + 32])
+""",
+    "classes": """
+score = nn.Linear(5, 4)
+label = torch.arange(320) % 4 + 1
+for x, y in DataLoader(TensorDataset(X, label), 32):
+    loss = F.cross_entropy(score(x), y)
+    loss.backward(); opt.step()
+""",
+    "early": """
+opt = torch.optim.SGD(model.parameters(), lr=30.0)
+for epoch in range(2):
+    for i in range(0, 320, 8):
+        step(X[i:i + 8], Y[i:i + 8] * 100)  # grows
+""",
+    "imported": """
+from helper import focal
+for x, y in DataLoader(TensorDataset(X, (Y > 0).float()), 32):
+    loss = focal(model(x), y)
+    opt.zero_grad(); loss.backward(); opt.step()
+""",
     "by hand": """
 w = torch.zeros(5, 1, requires_grad=True)
 for x, y in DataLoader(TensorDataset(X, Y), 32):
@@ -152,6 +210,19 @@ for x, y in DataLoader(TensorDataset(X, Y), 32):
         w.grad = None
 """,
 }
+
+
+HELPER = """import torch
+
+def focal(scores, y):
+    p = torch.softmax(torch.cat([scores, -scores], 1), 1)
+    return -(y * torch.log(p[:, :1] + 1e-6)).mean() - torch.log(torch.softmax(scores, 1)).mean()
+
+def entropy(scores):
+    return -torch.log(torch.softmax(scores, 1)).mean()
+"""
+FILES: dict[str, dict[str, str]] = {"imported": {"helper.py": HELPER}}
+"""What lies beside the program."""
 
 
 def source_of(name: str) -> str:

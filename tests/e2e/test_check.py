@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from e2e.check_programs import PROGRAMS, source_of
+from e2e.check_programs import FILES, PROGRAMS, source_of
 
 OPTIONS: dict[str, list[str]] = {"infinite": ["--seconds", "1"], "sound": ["--html", "page.html"]}
 ARGUMENTS = {"arguments": ["--lr", "0.5"]}
@@ -45,6 +45,8 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Checked]:
     for name in PROGRAMS:
         (folder / name).mkdir()
         (folder / name / "train.py").write_text(source_of(name))
+        for file, text in FILES.get(name, {}).items():
+            (folder / name / file).write_text(text)
         rerun = [] if name == WITH_MEMORY else ["--no-rerun"]
         target = ["-m", "train"] if name == "two optimizers" else ["train.py", *ARGUMENTS.get(name, [])]
         command = ["check", "--seconds", "60", *OPTIONS.get(name, []), *rerun, "--json", "check.json", *target]
@@ -79,7 +81,7 @@ def test_a_sound_program_is_ready(checked: Mapping[str, Checked]) -> None:
 def test_nothing_is_left_behind(checked: Mapping[str, Checked]) -> None:
     own = {"train.py", "arguments.json", "check.json", "page.html", "log.txt", "out.txt", "err.txt", "status.txt"}
     for name, it in checked.items():
-        assert {p.name for p in it.folder.iterdir()} - own - {"__pycache__"} == set(), name
+        assert {p.name for p in it.folder.iterdir()} - own - {*FILES.get(name, {})} - {"__pycache__"} == set(), name
     assert (checked["arguments"].folder / "log.txt").read_text() == "one\n"  # the step that the program did itself
 
 
@@ -119,6 +121,54 @@ def test_batches_that_the_body_draws(checked: Mapping[str, Checked]) -> None:
     assert checked["next in the body"].kinds["nan-in-column"]["severity"] == "error"
     assert "batch-fails" in checked["next in the body"].kinds
     assert "aten::div" in checked["draws"].kinds["batch-fails"]["message"]
+
+
+def test_data_of_loops_that_come_later(checked: Mapping[str, Checked]) -> None:
+    """A NaN that only validation has: by the variable, and by the row of the data set beneath the subset."""
+    it = checked["validation"]
+    assert it.answer is not None and it.answer["loaders"] == {"self.val": 60} and it.answer["samples"] == 200
+    nan, inf = it.kinds["nan-in-column"], it.kinds["inf-in-column"]
+    assert (nan["where"], nan["samples"], nan["severity"]) == ("self.val: x, column 3", [123, 124], "warning")
+    assert inf["where"] == "self.val: x, column 3"
+    assert it.serious == {"nan-in-column", "inf-in-column"} and (it.status, it.out) == (1, "")
+
+
+def test_functional_code_has_headroom_by_line(checked: Mapping[str, Checked]) -> None:
+    it = checked["functional"]
+    assert it.answer is not None and (it.status, it.serious) == (0, set()), it.err
+    assert {c["tensor"] for c in it.answer["columns"]} == {"text"}  # a mask is no data
+    row = next(o for o in it.answer["ops"] if o["op"] == "aten::exp" and o["argument"] == "self")
+    assert row["line"] == line_of("functional", "# exp") and "below 11.09" in row["float16"] and row["autocast"]
+    assert "In half precision" in it.err and f"train.py:{row['line']}" in it.err
+
+
+def test_a_mean_over_missing_values(checked: Mapping[str, Checked]) -> None:
+    it = checked["imputed"]
+    assert it.kinds["nan-statistic"]["where"] == "mean" and "column 3 of filled" in it.kinds["nan-statistic"]["message"]
+    assert it.kinds["nonfinite-at-once"]["where"] == "filled" and it.kinds["nan-in-column"]["samples"][:2] == [0, 7]
+    assert it.answer is not None and any("rows holds NaN" in note for note in it.answer["notes"])
+
+
+def test_classes_that_begin_at_1(checked: Mapping[str, Checked]) -> None:
+    problem = checked["classes"].kinds["target-out-of-range"]
+    assert (problem["where"], problem["measured"], problem["remedy"]) == (
+        "y", "targets from 1 to 4", "y = y - 1  # from 0 on",
+    )  # fmt: skip
+
+
+def test_a_run_that_breaks_in_its_first_updates(checked: Mapping[str, Checked]) -> None:
+    it = checked["early"]
+    assert it.serious >= {"fails-early", "large-rate"} and it.kinds["fails-early"]["line"] is not None
+    assert it.answer is not None and 1 < it.answer["updates"] < 60
+    sound = checked["sound"].answer
+    assert sound is not None and sound["updates"] == 10
+
+
+def test_modules_of_the_users_are_read(checked: Mapping[str, Checked]) -> None:
+    """A formula of a module counts where it ran and reaches the loss."""
+    it = checked["imported"]
+    found = {p["where"]: p for p in (it.answer or {})["problems"] if p["part"] == "source"}
+    assert found["helper.py:5"]["severity"] == "warning" and found["helper.py:8"]["severity"] == "note"
 
 
 def test_standard_output_and_arguments_are_the_programs(checked: Mapping[str, Checked]) -> None:
@@ -177,4 +227,4 @@ def test_the_command_in_a_process_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "mine" in done.stderr
     first = done.stdout.splitlines()[0]
-    assert first.startswith("::error file=train.py,line=1,") and "eps is 0" in first
+    assert first.startswith("::error file=train.py,line=18,") and "eps is 0" in first

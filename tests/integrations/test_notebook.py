@@ -34,6 +34,7 @@ CELLS = {
     "healthy": "%%whynan\nx = 1\ntrain(3)",
     "failing": "%%whynan why_budget=2 case=no\nfirst = train(3)\nsecond = train(9)",
     "afterwards": "print(bool(torch.isfinite(model.weight).all()), x, first, 'second' in globals())\ntrain(2)",
+    "recorded": "%%whynan why_budget=0 case=yes cases_dir=kept\ntrain(9)",
     "wrong": "%%whynan nonsense\n1",
 }
 DRIVER = """
@@ -87,6 +88,22 @@ def test_the_shell_goes_on_in_the_last_healthy_state(spoken: tuple[dict[str, str
     out, err = spoken
     assert out["afterwards"].startswith("True 1 trained False\nstep 0\nstep 1\n")
     assert err["afterwards"] == ""
+
+
+def test_a_case_is_recorded_on_request(
+    spoken: tuple[dict[str, str], dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One, for the cell that asked; its folder is said, and it can be executed again."""
+    _, err = spoken
+    folder = tmp_path_factory.getbasetemp() / "shell0"
+    cases = list((folder / "kept").iterdir())
+    assert len(cases) == 1 and not (folder / "whynan-cases").exists()
+    assert f"case kept/{cases[0].name}" in err["recorded"] and "case" not in err["failing"]
+    names = {path.name for path in cases[0].iterdir()}
+    assert {"report.json", "report.html", "tensors"} <= names
+    command = [sys.executable, "-m", "whynan", "replay", str(cases[0])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "Confirmed: Inf is born again in aten::log" in done.stdout + done.stderr
 
 
 def test_a_word_that_is_no_setting(spoken: tuple[dict[str, str], dict[str, str]]) -> None:

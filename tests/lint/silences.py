@@ -119,15 +119,15 @@ SILENCES = {
             return (x2 / n - mean ** 2) ** 0.5
     """,
     "eigenvalues are seldom differentiated": """
-        def forward(weights, x):
+        def forward(weights, x, y):
             values, vectors = torch.linalg.eigh(weights)
-            return vectors @ values.clamp(min=0).sqrt().diag() + x.clamp(min=0).sqrt()  # WN201:58
+            return vectors @ values.clamp(min=0).sqrt().diag() + (x - y).clamp(min=0).sqrt()  # WN201:58
     """,
     "what prepares data does not train": """
         class SessionSimulator:
             def mix(self, array, is_speech):
                 return array[is_speech == 1].mean()
-        class Session:
+        class Session(nn.Module):
             def mix(self, array, is_speech):
                 return array[is_speech == 1].mean()  # WN510:16
     """,
@@ -155,7 +155,7 @@ SILENCES = {
     "a metric gets its mask from its caller": """
         def accuracy(hits, mask):
             return (hits * mask).sum() / mask.sum()
-        def accuracy_of(hits, labels):
+        def loss_of(hits, labels):
             mask = labels != -100
             return (hits * mask).sum() / mask.sum()  # WN306:12
     """,
@@ -174,8 +174,10 @@ SILENCES = {
                 return torch.sqrt(real ** 2 + imag ** 2)  # WN202:16
     """,
     "ends that somebody chose": """
-        def scale(x, qmax, qmin, start, end):
-            return x.sum(1) / (qmax - qmin) + x.sum(1) / (end - start)  # WN301:39
+        def scale(x, qmax, qmin, start, end, box):
+            x1, y1, x2, y2 = box.unbind(-1)
+            a = x.sum(1) / (qmax - qmin) + x.sum(1) / (end - start)
+            return a + x.sum(1) / (x2 - x1)  # WN301:16
     """,
     "double draws are not 0": """
         def noise(n):

@@ -13,7 +13,7 @@ RULES = list(all_rules().values())
 
 
 def fixed(text: str) -> str:
-    return fix_text(text, "train.py", [rule for rule in RULES if not rule.preview])
+    return fix_text(text, "train.py", [rule for rule in RULES if not rule.preview], settings=Settings(preview=True))
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_idempotent_and_what_is_fixable_goes_away(rule) -> None:
     text = section(rule.page, "Bad") + "\n"
     settings = Settings(extend_select=(rule.code,))
     before = lint_text(text, settings=settings)
-    once = fix_text(text, "train.py", [rule])
+    once = fix_text(text, "train.py", [rule], settings=settings)
     compile(once, "<fixed>", "exec")
-    assert fix_text(once, "train.py", [rule]) == once
+    assert fix_text(once, "train.py", [rule], settings=settings) == once
     left = [f for f in lint_text(once, settings=settings) if f.code == rule.code]
     assert len(left) == sum(not f.fixable for f in before if f.code == rule.code)
     assert (once != text) == any(f.fixable for f in before)

@@ -140,3 +140,28 @@ def test_chance_proves_nothing(searched):
         report("nondeterministic-fault"), lambda c: None, lambda patch: CURED if patch else FAILED
     )
     assert remedies == () and rejected == ()
+
+
+def test_a_patch_that_does_not_run_says_nothing_about_the_remedy(searched):
+    def outcomes(patch):
+        if patch is None:
+            return FAILED
+        if "clamp" in patch:
+            return Outcome(crash="AttributeError: 'int' object has no attribute 'clamp'", moved=True)
+        return replace(FAILED, bad="loss")
+
+    _, rejected = searched(report(), lambda c: None, outcomes)
+    assert rejected and not [r for r in rejected if "AttributeError" in r.why]
+
+
+def test_a_guard_that_changes_sound_values_comes_after_one_that_does_not(searched):
+    """A floor of 1e-8 moves the losses of the steps that were fine; one of 1e-30 leaves them."""
+
+    def outcomes(patch):
+        if patch is None:
+            return FAILED
+        sound = 1.0 if "1e-30" in patch else 1.5
+        return replace(CURED, losses=tuple((s, p, sound) for s, p, _ in CURED.losses)) if "clamp" in patch else FAILED
+
+    remedies, _ = searched(report(), lambda c: None, outcomes)
+    assert "1e-30" in remedies[0].title and any("1e-8" in r.title for r in remedies[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ GOOD = Outcome(finite=True, steps=20, moved=True, losses=losses(*[1.0] * 10, *[0
 def test_verdict(outcome, words):
     why = trials.verdict(BARE, outcome)
     assert words in why if words else why == ""
+
+
+def test_data_that_change_in_the_failing_step_are_not_held_against_a_cure():
+    """The loss of that step is finite, high, and the same with the patch: it came with the data and stays."""
+    high = [1.0] * 10 + [5.0]
+    bare = replace(BARE, losses=losses(*high))
+    cured = replace(GOOD, losses=losses(*high, *[5.2] * 9))
+    assert trials.verdict(bare, cured) == ""
+    assert "the loss ends at" in trials.verdict(bare, replace(cured, losses=losses(*[1.0] * 10, 2.0, *[5.2] * 9)))
 
 
 def test_a_diverging_run_is_not_a_reference():

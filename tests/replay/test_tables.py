@@ -108,6 +108,7 @@ def _trained(model, steps, optimizers=None):
             params = optimizer.param_groups[0]["params"]
             history.grad_norms.append((step, id(optimizer), [float(step + 1)] * len(params)))
             history.param_norms.append((step, id(optimizer), [2.0**step] * len(params)))
+            history.grad_extremes.append((step, id(optimizer), 0.5, 1e-3))
             history.lr.append((step, id(optimizer), [0.1]))
         history.loss.append((step + 1, step, 1.0 / (step + 1)))
     return history, optimizers
@@ -168,6 +169,7 @@ def test_series_share_one_axis():
     assert made["step"] == list(range(7)) and {len(v) for v in made.values()} == {7}
     assert math.isnan(made["loss"][-1]) and made["grad_norm"][-1] is None
     assert made["update_ratio"][:3] == [None, 1.0, 1.0] and made["lr"][0] == 0.1
+    assert made["grad_absmax"][:6] == [0.5] * 6 and made["grad_absmin"][5:] == [1e-3, None]
     assert set(made) == {"step", *SERIES} and series(History()) == {}
 
 

@@ -33,6 +33,7 @@ def test_headlines() -> None:
         ("gradient", "fc.weight", "inf", "The gradient of fc.weight became inf"),
         ("parameter", "fc.weight", None, "The parameter fc.weight became non-finite"),
         ("exception", None, "Traceback\nValueError: nan", "An exception (ValueError: nan)"),
+        ("exception", None, "ValueError: nan in\ntensor([nan])", "An exception (ValueError: nan in)"),
         ("exception", None, None, "An exception"),
     ],
 )

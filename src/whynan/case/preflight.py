@@ -105,6 +105,28 @@ class Headroom:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpHeadroom:
+    """What one op of the user's source would meet in half precision: the operand or result that comes closest.
+
+    Room is in powers of ten of magnitude: between the number and the edge, or what rounds to it. 0: it is lost.
+    """
+
+    op: str
+    argument: str  # "self", "other"; "result", "gradient"; the constant, where an eps rounds to 0
+    dtype: str  # of the step
+    nearest: float  # the number of the step that comes closest
+    float16: str  # "8.8 below 11.09 (exp overflows)"
+    bfloat16: str
+    room_float16: float
+    room_bfloat16: float
+    autocast: bool = False  # torch.autocast on CUDA computes it in float32
+    file: str | None = None
+    line: int | None = None
+    expression: str | None = None
+    module: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preflight:
     """The whole answer of `whynan check`."""
 
@@ -114,11 +136,14 @@ class Preflight:
     batches: int = 0
     samples: int = 0
     complete: bool = True  # the whole data set was scanned
+    loaders: dict[str, int] = field(default_factory=dict)  # other data that were scanned: variable -> samples
     tried: int = 0  # batches that were put through one step each, at the initial weights
+    updates: int = 0  # iterations that were executed one after the other, as the run would
     columns: tuple[Column, ...] = ()
     layers: tuple[Layer, ...] = ()
     edges: tuple[Edge, ...] = ()
     headroom: tuple[Headroom, ...] = ()
+    ops: tuple[OpHeadroom, ...] = ()  # the same by line of the source, the tightest first
     settings: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     schema: str = CHECK_SCHEMA

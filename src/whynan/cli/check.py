@@ -126,7 +126,11 @@ def _nothing(status: int) -> None:
     why = "ended with an error before its first training step"
     if not status:
         why = "came to no training step: no loop of this process called `loss.backward()` or `optimizer.step()`"
-    print(f"whynan: the program {why}. There was nothing to check; `whynan lint` reads the source.", file=sys.stderr)
+    print(
+        f"whynan: the program {why}. There was nothing to check; `whynan lint` reads the "
+        "source, and `whynan.check(model, batch, loss)` looks at one step in code.",
+        file=sys.stderr,
+    )
 
 
 def _write(answer: Preflight, given: dict[str, Any], folder: str) -> None:

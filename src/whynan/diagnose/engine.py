@@ -56,12 +56,14 @@ def assess_all(inquest: Inquest) -> list[Suspect]:
 
 
 def _where_it_was_made(inquest: Inquest, assessment: Assessment) -> Assessment:
-    """A value made while the batch was fetched, or before training, cannot be guarded at its op: mend the "
-    "value itself."""
+    """A value made while the batch was fetched, or before training, cannot be guarded at its op: mend the
+    value itself."""
     phase = inquest.birth.phase if inquest.birth is not None else None
     if "op-guard" not in assessment.decisive or phase not in ("data", "init"):
         return assessment
-    names = ("impute", "drop-batch") if phase == "data" else ("mend-state",)
+    # a value that the body makes itself stays when the loop's item is exchanged
+    in_body = inquest.source is not None and inquest.source.kind == "local"
+    names = ("mend-state",) if phase == "init" else ("impute",) if in_body else ("impute", "drop-batch")
     return replace(assessment, decisive=names, expects={**assessment.expects, **dict.fromkeys(names, True)})
 
 
@@ -156,8 +158,8 @@ def first_of_all(suspects: list[Suspect]) -> bool:
 def _control(
     inquest: Inquest, first: Suspect, results: dict[str, Verdict], pace: Pace, left: float
 ) -> Generator[Attempt, Outcome, None]:
-    """The same iterations with nothing changed. From the snapshot of the failing step the first replay was "
-    "that already."""
+    """The same iterations with nothing changed. From the snapshot of the failing step the first replay was
+    that already."""
     if "identical" in results:
         return
     starts = {EXPERIMENTS[n].start for n in first.assessment.decisive if n in results and results[n].passed}

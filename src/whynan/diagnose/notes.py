@@ -10,8 +10,18 @@ from whynan.diagnose.counterfactuals.judge import Verdict
 from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.measurements.depth import depth
 from whynan.diagnose.measurements.growth import growth
+from whynan.diagnose.measurements.mechanism import mechanism
 from whynan.diagnose.measurements.shadow import shadow64
 from whynan.diagnose.words import listed, number
+
+TWINS = (
+    {"division-by-zero", "empty-reduction"},
+    {"division-by-zero", "indexing-or-padding"},
+    {"log-of-zero", "domain-error"},
+    {"loss-scaling-misuse", "low-precision-overflow"},
+)
+"""Two names for one fault: which of them is right is no question that a reader has."""
+GROWN = ("overflow", "exp", "cast", "derivative-overflow", "infinities", "div-tiny")
 
 
 def doubts(
@@ -23,6 +33,7 @@ def doubts(
         and causes[0].level != "proved"
         and causes[0].score - causes[1].score < 0.12
         and causes[1].score > 0.4
+        and {causes[0].class_, causes[1].class_} not in TWINS
     ):
         a, b = assessments[0].expects, assessments[1].expects
         deciding = [n for n in dict.fromkeys((*a, *b)) if a.get(n) is not b.get(n) and n not in results]
@@ -34,8 +45,7 @@ def doubts(
         yield "Check the hardware (rank, device, ECC counters), work on side streams, and memory from torch.empty."
     identical = results.get("identical")
     if identical is not None and identical.passed and causes and causes[0].class_ != "nondeterministic-fault":
-        yield "The control passed as well: the failure depends on more than what can be put back, and nothing "
-        "is proved."
+        yield "The control passed as well: the failure depends on more than can be put back; nothing is proved."
     if causes and causes[0].level == "guess":
         yield "No measurement singles out one cause; the first one named is a guess."
 
@@ -43,14 +53,14 @@ def doubts(
 def upstream_of(inquest: Inquest) -> Iterator[str]:
     """Sentences: the growth within the step, the growth across steps, the ops that made the operand."""
     within, across, shadow = depth(inquest), growth(inquest), shadow64(inquest)
-    if within is not None and within.total > 1e3:
+    if within is not None and within.total > 1e3 and mechanism(inquest) in GROWN:
         at = f", mostly line {within.line} (`{within.source}`)" if within.line and within.repeats > 1 else ""
-        yield f"Within the step the largest value grew from {number(within.first)} to {number(within.last)} "
-        f"over {within.ops} ops{at}."
+        grew = f"from {number(within.first)} to {number(within.last)} over {within.ops} ops{at}"
+        yield f"Within the step the largest value grew {grew}."
     series = across.geometric if across is not None else None
     if series is not None:
         begun = (inquest.birth.step if inquest.birth is not None else inquest.step) - series.n + 1
-        yield f"{series.name.capitalize()} left its range at about step {max(0, begun)} and grew "
-        f"{number(series.factor)} times per step."
+        grew = f"grew {number(series.factor)} times per step"
+        yield f"{series.name.capitalize()} left its range at about step {max(0, begun)} and {grew}."
     if shadow is not None and shadow.ops and len(shadow.ops) > 1:
-        yield f"The operands were made by {listed(shadow.ops[-5:-1])}."
+        yield f"The operands were made by {listed(list(dict.fromkeys(shadow.ops[-5:-1])))}."

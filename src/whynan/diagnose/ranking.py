@@ -18,9 +18,10 @@ from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.notes import doubts, upstream_of
 
 SHOWN = 5
+LEAST = 0.25  # a cause with less has nothing that speaks for it
 COMPANIONS = frozenset({"bad-input", "indexing-or-padding", "bad-initialization", "arithmetic-overflow"})
-"""Classes that may describe another side of the same fault (the data, the mechanism); they do not contradict a "
-"proof."""
+"""Classes that may describe another side of the same fault (the data, the mechanism); they do not contradict a
+proof."""
 # log-odds of (predicted to pass, passed): most experiments fail, so a failure that was predicted says little, and a
 # cure that was promised and did not come says most
 WEIGHTS = {(True, True): 1.0, (False, False): 0.25, (True, False): -2.2, (False, True): -0.8}
@@ -51,8 +52,8 @@ class Suspect:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Causes best first, what the experiments gave, and what remains open. `upstream` says where the numbers "
-    "came from."""
+    """Causes best first, what the experiments gave, and what remains open. `upstream` says where the numbers
+    came from."""
 
     causes: tuple[Cause, ...] = ()
     notes: tuple[str, ...] = ()
@@ -93,7 +94,7 @@ def answer(inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdict
         best.setdefault(suspect.entry.class_, suspect)
     ranked = list(best.values())
     usual = usual_loss(inquest)
-    causes = tuple(_cause(i, s, ranked, results) for i, s in enumerate(ranked[:SHOWN]) if s.score > 0.1 or i == 0)
+    causes = tuple(_cause(i, s, ranked, results) for i, s in enumerate(ranked[:SHOWN]) if s.score > LEAST or i == 0)
     return Diagnosis(
         causes=causes,
         notes=tuple(doubts(inquest, causes, [s.assessment for s in ranked], results)),
@@ -105,12 +106,7 @@ def answer(inquest: Inquest, suspects: list[Suspect], results: dict[str, Verdict
 
 def _cause(place: int, suspect: Suspect, ranked: list[Suspect], results: dict[str, Verdict]) -> Cause:
     evidence = list(suspect.assessment.evidence)
-    told = [
-        results[n]
-        for n in results
-        if n in suspect.assessment.expects or n in suspect.assessment.decisive or n == "identical"
-    ]
-    evidence += [_as_evidence(suspect, v) for v in told if v.usable]
+    evidence += [_as_evidence(suspect, v) for v in results.values() if v.usable and _tells(suspect, v)]
     return Cause(
         class_=suspect.entry.class_,
         level=_level(place, suspect, ranked, results),
@@ -121,12 +117,17 @@ def _cause(place: int, suspect: Suspect, ranked: list[Suspect], results: dict[st
     )
 
 
+def _tells(suspect: Suspect, verdict: Verdict) -> bool:
+    """Whether a result says something about this cause."""
+    name = verdict.experiment
+    predicted = name in suspect.assessment.expects or name == "identical"
+    return predicted or name in suspect.assessment.decisive and verdict.passed
+
+
 def _as_evidence(suspect: Suspect, verdict: Verdict) -> Evidence:
-    expected = suspect.assessment.expects.get(verdict.experiment)
+    expected = suspect.assessment.expects.get(verdict.experiment, True)
     if verdict.experiment == "identical":
         means = "the failure is reproducible" if not verdict.passed else "the failure does not come back"
-    elif expected is None:
-        means = "says nothing about this cause"
     else:
         means = "as this cause predicts" if expected is verdict.passed else "speaks against this cause"
     return Evidence(what=f"the same iterations {verdict.title}", measured=verdict.words, means=means)

@@ -3,16 +3,18 @@
 From `%load_ext` on, the loops of every cell are rewritten as `whynan run` rewrites a script's, and do nothing special;
 under `%%whynan` they are watched. The cell's namespace, its last expression and its output are as without it. When
 something non-finite shows, the cell ends in the last healthy state and the report is shown. Words after `%%whynan` are
-settings: `%%whynan why_budget=10`. Patches are not tried, for a notebook has no program to run from its start, and no
-case is recorded.
+settings: `%%whynan why_budget=10`. Patches are not tried, for a notebook has no program to run from its start, and a
+case is only recorded on request: `%%whynan case=yes`.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import linecache
 import shlex
+from pathlib import Path
 from typing import Any
 
 from whynan.case.facts import Report
@@ -74,7 +76,7 @@ class Cells:
         with watch:
             self._execute(tree, name)
         if watch.found is not None:
-            _show(self.shell, watch.found)
+            _show(self.shell, watch.found, watch.case)
 
     def _execute(self, tree: ast.Module, name: str) -> None:
         """As the shell does: statement by statement, the value of a last expression is shown."""
@@ -110,8 +112,11 @@ class CellWatch(Investigation):
     def _present_where(self, report: Report, located: Any) -> None:
         self.report = report
 
-    def _present(self, report: Report, inquest: Any) -> None:
-        self.found = self.report = relative_to(report, self.folder)
+    def _present(self, report: Report, evidence: Any) -> None:
+        self.found = self.report = report = relative_to(report, self.folder)
+        if self.config.case:
+            with contextlib.chdir(self.folder):
+                self.case = self._save(report, evidence)
 
 
 def settings_of(line: str) -> Config:
@@ -122,7 +127,7 @@ def settings_of(line: str) -> Config:
         if not equals:
             raise UsageError(f"{word!r} is no setting. Write NAME=VALUE; names are {', '.join(FIELDS)}.")
         given[PREFIX + key.replace("-", "_").upper()] = value
-    return load({**from_environment(given), "fixes": False, "case": False})
+    return load({**from_environment(given), "fixes": False}, defaults={"case": False})
 
 
 def _usage(error: WhynanError) -> Exception:
@@ -131,14 +136,16 @@ def _usage(error: WhynanError) -> Exception:
     return Shown(str(error))  # type: ignore[no-any-return]
 
 
-def _show(shell: Any, report: Report) -> None:
-    """The page in a notebook, text in a terminal."""
+def _show(shell: Any, report: Report, case: Path | None) -> None:
+    """The page in a notebook, text in a terminal; both say where the case is."""
     if shell.__class__.__name__ == "ZMQInteractiveShell":
         from IPython.display import publish_display_data
 
         publish_display_data({"text/html": notebook(report), "text/plain": headline(report)})
+        if case is not None:
+            print(f"case  {case}")
         return
     from whynan import report as reports
 
     reports.show_where(report)
-    reports.show_why(report)
+    reports.show_why(report, case=case)

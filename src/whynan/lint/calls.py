@@ -20,8 +20,11 @@ def given(file: File, name: ast.Name) -> list[ast.expr]:
     function = file.function(name)
     if function is None or name.id not in flow.arguments(function) or flow.bindings(file, function, name.id):
         return []
+    found = callers(file, function)
+    if function.name == "__init__" and len(found) > 1:
+        return []  # what one of several instances is made with says little about the others
     out = []
-    for call in callers(file, function)[:MOST]:
+    for call in found[:MOST]:
         value = flow.argument(call, function, name.id)
         if value is not None and file.function(value) is not function:
             out.append(value)

@@ -26,7 +26,7 @@ def changed(file: File, use: ast.expr, value: ast.expr) -> bool:
 
 
 def touched(file: File, use: ast.expr) -> bool:
-    """Whether the value of a name is changed in place anywhere before its use in the function: `z.sub_(top)`."""
+    """Whether the value of a name is changed in place before its use in the function: `z.sub_(top)`, `z -= top`."""
     key = ast.unparse(use)
     return any(place < flow.position(use) for place in _changes(file).get((file.scope(use), key), ()))
 
@@ -42,7 +42,7 @@ def _changes(file: File) -> dict[tuple[ast.AST, str], list[Place]]:
                 inner = target
                 while isinstance(inner, ast.Subscript):
                     inner = inner.value
-                if inner is not target:
+                if inner is not target or (isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub)):
                     _note(file, cache, inner)
         for call in file.all(ast.Call):
             assert isinstance(call, ast.Call)

@@ -29,11 +29,11 @@ def lint_text(text: str, path: str = "train.py", settings: Settings | None = Non
     """The findings in a source text, by place. SyntaxError and ValueError as `ast.parse` raises them."""
     settings = settings or Settings()
     rules = [rule for rule in all_rules().values() if settings.wants(rule, path)]
-    return [finding for finding, _ in found_in(text, path, rules)]
+    return [finding for finding, _ in found_in(text, path, rules, settings)]
 
 
-def found_in(text: str, path: str, rules: list[Rule]) -> list[tuple[Finding, Hit]]:
-    """Findings with the hits they were made from. A file that does not import torch has none."""
+def found_in(text: str, path: str, rules: list[Rule], settings: Settings) -> list[tuple[Finding, Hit]]:
+    """Findings with the hits they were made from, doubtful ones where wanted. None for a file that imports no torch."""
     if not rules or TORCH.search(text) is None:
         return []
     ignores = Ignores(text)
@@ -43,6 +43,8 @@ def found_in(text: str, path: str, rules: list[Rule]) -> list[tuple[Finding, Hit
     out: list[tuple[Finding, Hit]] = []
     for rule in rules:
         for hit in rule.check(file):
+            if hit.doubtful and not settings.doubts(rule):
+                continue
             finding = _finding(file, rule, hit)
             if not ignores.covers(finding):
                 out.append((finding, hit))
@@ -50,10 +52,10 @@ def found_in(text: str, path: str, rules: list[Rule]) -> list[tuple[Finding, Hit
     return sorted(unique.values(), key=lambda pair: (pair[0].line, pair[0].column, pair[0].code))
 
 
-def fix_text(text: str, path: str, rules: list[Rule], most: int = 20) -> str:
+def fix_text(text: str, path: str, rules: list[Rule], most: int = 20, settings: Settings | None = None) -> str:
     """The text with the patches of all fixable findings made, again until none is left."""
     for _ in range(most):
-        file_hits = [hit for _, hit in found_in(text, path, rules) if hit.rewrite]
+        file_hits = [hit for _, hit in found_in(text, path, rules, settings or Settings()) if hit.rewrite]
         if not file_hits:
             break
         after = fixes.apply(text, path, [(hit.node, hit.rewrite) for hit in file_hits])

@@ -164,6 +164,15 @@ class File(Source):
         return len(self.line(number).encode()[:offset].decode(errors="ignore"))
 
     @cached_property
+    def program(self) -> bool:
+        """Whether the file is a program that trains, not part of a library: it shows what reaches its functions."""
+        loops = any(isinstance(n, (ast.For, ast.While)) for n in self.tree.body)
+        calls = (n.value for n in self.tree.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call))
+        runs = loops or "__main__" in self.text or any(flow.last_name(c.func) in self.functions for c in calls)
+        by_hand = ".backward(" in self.text and ".step(" in self.text
+        return runs and (by_hand or "def training_step" in self.text)
+
+    @cached_property
     def differentiates(self) -> bool:
         """Whether the file itself calls backward or autograd.grad."""
         return ".backward(" in self.text or "autograd.grad(" in self.text

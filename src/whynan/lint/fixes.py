@@ -30,7 +30,7 @@ def edits_for(file: File, node: ast.AST, names: tuple[str, ...]) -> tuple[Edit, 
         match = Match(file, root)
         try:
             answer = rule(match)
-        except ValueError:
+        except (ValueError, SyntaxError):  # a part that does not parse on its own
             continue
         if answer:
             return (file.replace(node, answer[0]), *match.edits)

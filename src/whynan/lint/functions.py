@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import replace
 
 from whynan.lint import operators
 from whynan.lint.file import File
 from whynan.lint.meaning import constant, through
 from whynan.lint.ranges import (
+    CLAMPED,
+    EMPTY_MASK,
     ENDS_COINCIDE,
+    FROM_ZERO,
     INF,
+    IS_EXTREME,
+    NOTHING_FULFILS,
     POSITIVE,
     SATURATED_SIGMOID,
     SATURATED_SOFTMAX,
@@ -22,10 +28,10 @@ from whynan.lint.ranges import (
     Handler,
     Range,
 )
-from whynan.lint.values import range_of
+from whynan.lint.values import names_class, range_of
 from whynan.lint.vanishing import RANDOM, may_vanish
 from whynan.remedy import flow
-from whynan.remedy.form import Form
+from whynan.remedy.form import Form, form, same
 
 
 def _known(r: Range) -> Handler:
@@ -49,7 +55,9 @@ def _exp(file: File, f: Form, depth: int) -> Range:
 
 def _log(file: File, f: Form, depth: int) -> Range:
     r = range_of(file, f.arg(0), depth)
-    return Range(-INF, 0, zero=r.top if r.hi == 1 else "") if r.hi <= 1 else UNKNOWN
+    if r.hi <= 1:
+        return Range(-INF, 0, zero=r.top if r.hi == 1 else "")
+    return Range(-INF, math.log(r.hi)) if 1 < r.hi < INF else UNKNOWN
 
 
 def _log1p(file: File, f: Form, depth: int) -> Range:
@@ -64,7 +72,8 @@ def _reduce(file: File, f: Form, depth: int) -> Range:
     if inner is None or inner.op in ("softmax", "sigmoid", "exp", "generatorexp", "listcomp", "rand"):
         return Range(0) if r.nonnegative and r.lo > -INF else UNKNOWN
     hi = r.hi if f.op == "mean" else INF
-    alone = r.zero in SOFT or r.zero == ZERO_VECTOR or "clamp" in r.zero  # not all at once
+    masked = r.zero in (EMPTY_MASK, NOTHING_FULFILS) and not r.count  # what is multiplied by a mask
+    alone = r.zero in SOFT or r.zero in (ZERO_VECTOR, CLAMPED) or masked  # not all at once
     zero = "" if alone else r.zero
     return Range(TINY if r.positive else min(r.lo, 0), hi, zero=zero, count=r.count)
 
@@ -79,7 +88,7 @@ def _of_zeros(file: File, f: Form, depth: int) -> Range:
             number = f.lib == "python" and not (r.zero and s.zero)  # max(0, n) of Python numbers
             return Range(max(r.lo, s.lo), max(r.hi, s.hi), zero="" if number else _both(r, s))
         return Range(min(r.lo, s.lo), min(r.hi, s.hi), zero=r.zero if r.nonnegative and s.nonnegative else "")
-    if r.zero == ENDS_COINCIDE:
+    if r.zero in (ENDS_COINCIDE, IS_EXTREME):
         return replace(r, zero="")
     probability = r.hi <= 1 and not r.count and f.op == "max"
     return replace(r, zero="" if probability else r.zero, count=r.count)
@@ -96,10 +105,9 @@ def _part(file: File, f: Form, depth: int) -> Range:
 
 
 def _both(r: Range, s: Range) -> str:
-    """The larger of two is 0 where one is and the other is not above."""
-    if r.lo == r.hi == 0 or s.lo == s.hi == 0:
-        return "it is 0"
-    return r.zero if r.zero and s.zero else ""
+    """The larger of two is 0 where one is 0 and the other not above; two tensors are seldom 0 at one place."""
+    bounded = any(x.lo == x.hi == 0 for x in (r, s))
+    return "it is 0" if bounded else ""
 
 
 def _along_dimension(f: Form, second: Form) -> bool:
@@ -117,19 +125,25 @@ def _clamp(file: File, f: Form, depth: int) -> Range:
     high = f.kw.get("max") or f.kw.get("a_max") or (f.arg(1) if name == "clamp_max" else f.arg(2))
     lo, hi, zero, top, bottom = r.lo, r.hi, r.zero, r.top, r.bottom
     if low is not None and not (low.op == "const" and low.value is None):
-        bound = range_of(file, low, depth)
+        bound = _bound(file, low, depth)
         if bound.lo == bound.hi:
             lo = max(lo, bound.lo)
             bottom = "clamp gives its bounds" if bound.lo >= r.lo else bottom
-            zero = ("clamp gives its bound 0" if lo == 0 and r.lo < 0 else zero) if lo <= 0 else ""
+            zero = (CLAMPED if lo == 0 and r.lo < 0 else zero) if lo <= 0 else ""
         else:
             lo, zero, bottom = max(lo, TINY), "", ""  # a bound that is computed is one that somebody thought about
     if high is not None and not (high.op == "const" and high.value is None):
-        bound = range_of(file, high, depth)
+        bound = _bound(file, high, depth)
         known = bound.lo == bound.hi
         top = ("clamp gives its bounds" if bound.hi <= r.hi else top) if known else ""
         hi = min(hi, bound.hi) if known else (hi if hi < INF else INF)
     return Range(lo, hi, zero=zero, top=top, bottom=bottom, count=r.count)
+
+
+def _bound(file: File, f: Form, depth: int) -> Range:
+    """The range of a bound: the number that it is, or that a setting is unless somebody says otherwise."""
+    known = constant(file, f)
+    return range_of(file, f, depth) if known is None else Range(known, known)
 
 
 def _rand(file: File, f: Form, depth: int) -> Range:
@@ -160,7 +174,7 @@ def _arange(file: File, f: Form, depth: int) -> Range:
     positional = [a for a in f.args]
     starts = len(positional) == 1 or (len(positional) > 1 and positional[0].number == 0)
     if starts and "start" not in f.kw:
-        return Range(0, INF, zero="arange starts at 0", count=True)
+        return Range(0, INF, zero=FROM_ZERO, count=True)
     return UNKNOWN
 
 
@@ -172,13 +186,45 @@ def _linspace(file: File, f: Form, depth: int) -> Range:
 
 
 def _norm(file: File, f: Form, depth: int) -> Range:
-    return Range(0, INF, zero=ZERO_VECTOR if may_vanish(file, f.arg(0)) else "")
+    x = through(file, f.args[0]) if f.args else f
+    unit = x.op == "sub" and bool(x.args) and all(through(file, a).op == "normalize" for a in x.args)
+    return Range(0, 2 if unit else INF, zero=ZERO_VECTOR if may_vanish(file, f.arg(0)) else "")
+
+
+def _distances(file: File, f: Form, depth: int) -> Range:
+    """Of unit vectors between 0 and 2."""
+    unit = bool(f.args) and all(through(file, a).op == "normalize" for a in f.args if a.number is None)
+    return Range(0, 2 if unit else INF)
 
 
 def _spread(file: File, f: Form, depth: int) -> Range:
     """std and var: 0 for constant values, which random numbers and the outputs of layers are not."""
     drawn = f.args and through(file, f.args[0]).op in RANDOM
     return Range(0, INF, zero="" if drawn else "all elements may be equal")
+
+
+def _equal(file: File, f: Form, depth: int) -> Range:
+    """ids.eq(all_ids) holds where something is compared with itself; labels.eq(1) may hold nowhere."""
+    return Range(0, 1, zero=NOTHING_FULFILS if any(names_class(file, a) for a in f.args) else "", count=True)
+
+
+def _where(file: File, f: Form, depth: int) -> Range:
+    """where(x > 0, -x, x) is not above 0; otherwise the hull of both."""
+    if len(f.args) != 3 or f.lib != "torch":
+        return UNKNOWN
+    test, (a, b) = through(file, f.args[0]).node, f.args[1:]
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and constant(file, form(file, test.comparators[0])) == 0:
+        x = form(file, test.left)
+        for down, up, kinds in ((a, b, (ast.Gt, ast.GtE)), (b, a, (ast.Lt, ast.LtE))):
+            if (
+                isinstance(test.ops[0], kinds)
+                and same(file, x, up)
+                and down.op == "neg"
+                and same(file, x, down.args[0])
+            ):
+                return Range(-INF, 0)
+    r, s = (range_of(file, x, depth) for x in (a, b))
+    return Range(min(r.lo, s.lo), max(r.hi, s.hi))
 
 
 def _saturating(r: Range) -> Handler:
@@ -206,11 +252,11 @@ HANDLERS: dict[str, Handler] = {
     "relu": _known(Range(0, INF, zero="relu gives exact zeros")),
     "relu6": _known(Range(0, 6, zero="relu gives exact zeros")),
     "softplus": _known(POSITIVE),
-    "norm": _norm, "std": _spread, "var": _spread,
+    "norm": _norm, "pdist": _distances, "cdist": _distances, "std": _spread, "var": _spread,
     "cosine_similarity": _known(Range(-1, 1, top="parallel vectors have cosine 1")),
     "stft": _known(Range(zero="silence has spectrum 0")), "fft": _known(Range(zero="silence has spectrum 0")),
     "fftn": _known(Range(zero="silence has spectrum 0")), "rfft2": _known(Range(zero="silence has spectrum 0")),
-    "real": _part, "imag": _part,
+    "where": _where, "real": _part, "imag": _part,
     "rfft": _known(Range(zero="silence has spectrum 0")),
     "bincount": _known(Range(0, INF, zero="a class may have no member", count=True)),
     "histc": _known(Range(0, INF, zero="a bin may be empty", count=True)),
@@ -220,9 +266,8 @@ HANDLERS: dict[str, Handler] = {
     "zeros": _known(UNKNOWN), "zeros_like": _known(UNKNOWN),  # made to be filled
     "full": _full, "full_like": _full,
     "ones": _known(Range(1, 1)), "ones_like": _known(Range(1, 1)),
-    "eq": _known(Range(0, 1, zero="nothing may fulfil the condition", count=True)),
-    "ne": _known(Range(0, 1, zero="nothing may fulfil the condition", count=True)),
+    "eq": _equal, "ne": _known(Range(0, 1, zero=NOTHING_FULFILS, count=True)),
     "isfinite": _known(Range(0, 1, zero="nothing may be finite", count=True)),
     "len": _known(Range(0)), "numel": _known(Range(0)), "size": _known(Range(0)),
 }  # fmt: skip
-HANDLERS |= {name: HANDLERS["eq"] for name in ("gt", "lt", "ge", "le")} | {"not_equal": HANDLERS["ne"]}
+HANDLERS |= {name: HANDLERS["ne"] for name in ("gt", "lt", "ge", "le")} | {"not_equal": HANDLERS["ne"]}

@@ -10,21 +10,43 @@ import ast
 import re
 from collections.abc import Iterator
 
+from whynan.lint.calls import callers
 from whynan.lint.file import File
 from whynan.remedy import flow
 from whynan.remedy.source import FUNCTIONS
 
 TESTS = (ast.If, ast.While, ast.IfExp)
 EXITS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
-REPAIRS = frozenset("nan_to_num nan_to_num_ isnan isinf isfinite where masked_fill masked_fill_ nanmean nansum".split())
+REPAIRS = frozenset(
+    "is_nan is_inf nan_to_num nan_to_num_ isnan isinf isfinite where masked_fill masked_fill_ nanmean nansum".split()
+)
+LEAVE = frozenset("item numpy tolist".split())
+CONVERTERS = frozenset("float int to_numpy as_numpy tensor2numpy".split())
 STABLE = re.compile(r"(^|[._ ])(un)?stable\b|numerically")
 _PLAIN = frozenset("self torch np F nn math numpy cls".split())
 
 
 def guarded(file: File, node: ast.expr, *about: ast.AST) -> bool:
-    """Whether a test or a repair speaks of the expression `node`; `about`: what must not be 0 there."""
+    """Whether a test or a repair speaks of the expression `node`; `about`: what must not be 0 there.
+
+    What is only reported as a number counts as taken care of: no training goes on with it.
+    """
     names = names_of(file, *(about or (node,)))
-    return bool(names & _kept(file)) or _tested(file, node, names) or _repaired(file, node)
+    if names & (_kept(file) | _repaired_before(file, node)):
+        return True
+    return _tested(file, node, names) or _repaired(file, node) or reported(file, node)
+
+
+def reported(file: File, node: ast.AST) -> bool:
+    """Whether what an expression is part of becomes a number or an array at once: `x.mean().sqrt().item()`."""
+    for outer in file.ancestors(node):
+        if isinstance(outer, ast.Attribute) and outer.attr in LEAVE:
+            return True
+        if isinstance(outer, ast.Call) and flow.last_name(outer.func) in CONVERTERS:
+            return True
+        if isinstance(outer, (ast.stmt, ast.Subscript, ast.Lambda)):
+            return False
+    return False
 
 
 def _kept(file: File) -> set[str]:
@@ -43,6 +65,18 @@ def _kept(file: File) -> set[str]:
         file.__dict__["_kept"] = cache
     found: set[str] = cache
     return found
+
+
+def _repaired_before(file: File, node: ast.expr) -> set[str]:
+    """Names of which the bad entries were overwritten above: `preds[preds <= 0] = eps`."""
+    return {
+        target.value.id
+        for earlier in file.own_nodes(file.scope(node))
+        if isinstance(earlier, ast.Assign) and earlier.lineno < node.lineno
+        for target in earlier.targets
+        if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name)
+        if isinstance(target.slice, ast.Compare)
+    }
 
 
 def _one_entry(target: ast.Subscript) -> bool:
@@ -92,9 +126,18 @@ def _tested(file: File, node: ast.expr, names: set[str]) -> bool:
         if isinstance(outer, (ast.With, ast.AsyncWith)) and any("errstate" in ast.unparse(i) for i in outer.items):
             return True
         if isinstance(outer, FUNCTIONS):
-            return False
+            return _called_tested(file, outer, names)
         inner = outer
     return False
+
+
+def _called_tested(file: File, function: ast.FunctionDef | ast.AsyncFunctionDef, names: set[str]) -> bool:
+    """Whether a function inside of another is only called under a test: `scaled(x) if high > low else x`."""
+    if not isinstance(file.parents.get(function), FUNCTIONS):
+        return False
+    found = callers(file, function)
+    tests = [[a.test for a in file.ancestors(call) if isinstance(a, TESTS)] for call in found]
+    return bool(found) and all(any(_mentions(t, names) for t in tested) for tested in tests)
 
 
 def _named_tests(file: File, test: ast.expr) -> list[ast.expr]:

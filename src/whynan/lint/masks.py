@@ -13,7 +13,8 @@ import re
 from whynan.lint.calls import given
 from whynan.lint.file import File
 from whynan.lint.guarded import names_of
-from whynan.lint.meaning import behind
+from whynan.lint.meaning import behind, constant, through
+from whynan.lint.values import MASK, range_of
 from whynan.remedy import flow
 from whynan.remedy.form import form
 
@@ -30,6 +31,10 @@ CHANCE = re.compile(
     r"\brand\b|rand_like|bernoulli|randperm|\brandint|random|mask_ratio|torch\.eye|\bcat\(.*\bones|\bones.*\bcat\(|\btriu|\btril"
 )
 MEANS = re.compile(r"mask(ed)?_?\w*(mean|average|avg|loss|pool)|(mean|average|avg|loss|pool)\w*_?mask", re.IGNORECASE)
+IDS = re.compile(r"(^|[._])(ids?|tokens?|index|indices|idx|items?|seqs?|sequences?|inputs?)$")
+COMPARISONS = frozenset("eq ne gt lt ge le isfinite isnan isin".split())
+LOGIC = frozenset("logical_and logical_or logical_not bool mul add bitwise_and bitwise_or".split())
+LOSSES = re.compile(r"(^|[._])(\w*_)?loss(es)?_(\w*_)?masks?$")
 PLAIN = re.compile(r"^_?masks?$")
 
 
@@ -59,6 +64,60 @@ def names(file: File, mask: ast.AST) -> list[str]:
 def never_empty(file: File, mask: ast.AST) -> bool:
     """Whether a mask is one of steps, of tokens or of chance, by its names and by how it was made."""
     return any(TOKENS.search(n) for n in names(file, mask)) or _says(STEPS, CHANCE, text=history(file, mask))
+
+
+def may_be_empty(file: File, mask: ast.expr) -> bool:
+    """Whether a mask is one of conditions on data, of which nothing says that some entry fulfils them."""
+    tests = conditions_of(file, mask)
+    if not tests or never_empty(file, mask) or any(is_padding_test(file, t) for t in tests):
+        return False
+    return all(range_of(file, form(file, t)).zero for t in tests)  # not equal to its own extreme
+
+
+def conditions_of(file: File, mask: ast.expr, depth: int = 0) -> list[ast.expr]:
+    """The comparisons that a mask is made of, through names, shapes and logic: those of `~(a > 0) & b.eq(1)`."""
+    f = through(file, form(file, mask))
+    node = f.node
+    if isinstance(node, ast.Compare):
+        return [node] if not any(isinstance(op, (ast.Is, ast.IsNot, ast.In, ast.NotIn)) for op in node.ops) else []
+    if f.op in COMPARISONS:
+        return [node]
+    if depth > 6 or not isinstance(node, (ast.UnaryOp, ast.BinOp, ast.Call)):
+        return []
+    if isinstance(node, ast.Call):
+        parts = [a.node for a in f.args] if f.op in LOGIC else []
+    else:
+        parts = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
+    return [test for part in parts for test in conditions_of(file, part, depth + 1)]
+
+
+def is_padding_test(file: File, test: ast.expr) -> bool:
+    """Whether a condition is `ids != 0`, `ids.ne(pad)` or `ids > 0`: what is not padding."""
+    if isinstance(test, ast.Compare):
+        if "pad" in ast.unparse(test).lower() or MASK.search(ast.unparse(test.left)):
+            return True  # mask > 0.5 is a mask of somebody's
+        zero_side = constant(file, form(file, test.comparators[0])) == 0
+        above = isinstance(test.ops[0], ast.Gt) and IDS.search(ast.unparse(test.left)) is not None
+        return zero_side and (above or isinstance(test.ops[0], ast.NotEq))
+    f = form(file, test)
+    return "pad" in ast.unparse(test).lower() or (f.op == "ne" and len(f.args) == 2 and f.args[1].number == 0)
+
+
+def of_loss(file: File, mask: ast.expr) -> bool:
+    """Whether a mask says by its name which losses count, or belongs to a function on its own that takes masked means.
+
+    Such a function, `masked_mean(x, mask)`, has to cope with any mask.
+    """
+    if never_empty(file, mask):
+        return False
+    inner = through(file, form(file, mask))
+    if inner.op != "name":
+        return False
+    if LOSSES.search(str(inner.value)):
+        return True
+    function = file.function(mask)
+    helper = function is not None and MEANS.search(function.name) is not None and file.class_of(mask) is None
+    return helper and MASK.search(str(inner.value)) is not None
 
 
 def _says(*patterns: re.Pattern[str], text: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import math
 
 from whynan.lint.calls import given, returned
-from whynan.lint.changes import changed
+from whynan.lint.changes import changed, touched
 from whynan.lint.file import File
 from whynan.remedy import flow
 from whynan.remedy.form import SELECTING, Form, form
 
+PI = ("math.pi", "numpy.pi", "torch.pi")
 LIBS = ("torch", "numpy", "scipy", "method", "module", "math")
 
 
@@ -35,7 +37,7 @@ def _meaning(file: File, f: Form) -> ast.expr | None:
             value = flow.meaning(file, f.node)
             if value is not None and changed(file, f.node, value):
                 value = None
-            elif value is None and isinstance(f.node, ast.Name):
+            elif value is None and isinstance(f.node, ast.Name) and not touched(file, f.node):
                 value = next(iter(given(file, f.node)), None)
         elif isinstance(f.node, ast.Call) and f.lib in ("python", "method"):
             value = returned(file, f.node)
@@ -61,9 +63,14 @@ def constant(file: File, f: Form | None, depth: int = 0) -> float | None:
     f = behind(file, f)
     if f.number is not None:
         return f.number
+    if isinstance(f.node, ast.Attribute) and file.dotted(f.node) in PI:
+        return math.pi
     if f.op == "name" and isinstance(f.node, ast.Name):
         default = flow.default(file.scope(f.node), f.node.id)
         return form(file, default).number if default is not None else None
+    if f.op == "neg" and f.args:
+        inner = constant(file, f.args[0], depth + 1)
+        return None if inner is None else -inner
     if f.op in ("add", "sub", "mul", "div") and len(f.args) == 2:
         a, b = (constant(file, x, depth + 1) for x in f.args)
         if a is None or b is None or (f.op == "div" and b == 0):

@@ -7,9 +7,10 @@ import re
 from dataclasses import replace
 
 from whynan.lint.file import File
-from whynan.lint.meaning import constant, through
+from whynan.lint.meaning import behind, constant, through
 from whynan.lint.parts import unpacked
-from whynan.lint.ranges import ENDS_COINCIDE, INF, POSITIVE, SOFT, TINY, UNKNOWN, Range
+from whynan.lint.ranges import ENDS_COINCIDE, INF, IS_EXTREME, POSITIVE, SOFT, TINY, UNKNOWN, Range
+from whynan.lint.tensors import TENSOR_METHODS
 from whynan.lint.values import range_of
 from whynan.remedy.form import SELECTING, Form, form, same
 
@@ -30,11 +31,13 @@ def sub(file: File, f: Form, depth: int) -> Range:
     if _extreme(left, "max", right, "min", file) and "noise" not in file.segment(left.args[0].node):
         return Range(0, INF, zero="all elements may be equal")
     if left.op not in EXTREMES and right.op in EXTREMES and right.args and _about(file, f.args[0], right):
-        return Range(-INF, 0, top="the largest") if right.op != "min" else Range(0, INF, zero="the smallest is 0 away")
+        return Range(-INF, 0, top="the largest") if right.op != "min" else Range(0, INF, zero=IS_EXTREME)
+    if left.op in EXTREMES and right.op not in EXTREMES and left.args and _about(file, f.args[1], left):
+        return Range(0, INF, zero=IS_EXTREME) if left.op != "min" else Range(-INF, 0, top="the smallest")
     known = constant(file, f)
     if known is not None:
         return Range(known, known, zero="it is 0" if known == 0 else "")
-    if _ends(_plain(f.args[0]), _plain(f.args[1])):
+    if ends(f) and (_taken_as_tensor(file, f) or all(_measured(file, x) for x in f.args[:2])):
         return Range(zero=ENDS_COINCIDE)
     if a.lo == a.hi and a.hi > 0 and b.hi == a.hi and b.top:
         return Range(0, hi, zero=b.top)
@@ -90,8 +93,9 @@ SETTING = re.compile(  # qmax - qmin, beta_end - beta_start: ends that somebody 
 )
 
 
-def _ends(a: Form, b: Form) -> bool:
-    """x2 - x1, end - start, high - low: the two ends of something, which may coincide."""
+def ends(f: Form) -> bool:
+    """Whether a difference is x2 - x1, end - start, high - low: from the one end of something to the other."""
+    a, b = (_plain(x) for x in f.args[:2])
     if not (isinstance(a.node, ast.Name) and isinstance(b.node, ast.Name)):
         return False  # an attribute is a setting
     last, first = ENDS.match(str(a.value).lower()), ENDS.match(str(b.value).lower())
@@ -100,19 +104,53 @@ def _ends(a: Form, b: Form) -> bool:
     return OPPOSITE.get(last["side"]) == first["side"] and SETTING.match(last["stem"]) is None
 
 
+MEASURED = frozenset(
+    "unbind chunk split tensor_split percentile quantile nanquantile aminmax min max argmin argmax".split()
+)
+
+
+def _measured(file: File, end: Form) -> bool:
+    """Whether an end comes from data: a part of a tensor, a quantile, an extreme; a number that was set does not."""
+    value = behind(file, end)
+    pair = unpacked(file, end.node) if value.op == "name" else None
+    if pair is not None:
+        value = form(file, pair)
+        if isinstance(pair, (ast.Name, ast.Subscript, ast.Attribute)):
+            return BOX.search(ast.unparse(pair)) is not None
+    if isinstance(value.node, ast.Subscript):
+        return not isinstance(value.node.slice, ast.Constant) or BOX.search(ast.unparse(value.node)) is not None
+    return value.lib != "math" and value.op in MEASURED and value.lib != "python"
+
+
+def _taken_as_tensor(file: File, f: Form) -> bool:
+    """(end - start).unsqueeze(1): no number has such a method."""
+    parent = file.parents.get(f.node)
+    return isinstance(parent, ast.Attribute) and parent.attr in TENSOR_METHODS
+
+
+BOX = re.compile(r"box|rect|roi|span|\bdets?\b|anchor|proposal", re.IGNORECASE)
+
+
 def mul(file: File, f: Form, depth: int) -> Range:
     a, b = (range_of(file, x, depth) for x in f.args[:2])
     if a.nonnegative and b.nonnegative:
         hi = a.hi * b.hi if 0 < a.hi < INF and 0 < b.hi < INF else INF
         lo = TINY if a.positive and b.positive else 0.0
         return Range(lo, hi, zero=a.zero or b.zero, count=a.count and b.count)
+    for x, other in zip(f.args[:2], (b, a)):
+        factor = constant(file, x)
+        if factor is not None and factor < 0:
+            scaled = Range(-_times(other.hi, -factor), -_times(other.lo, -factor), other.zero, other.bottom, other.top)
+            return scaled if factor == -1 else replace(scaled, top="", bottom="")
     for sign, other in ((a, b), (b, a)):
-        if sign.lo == sign.hi == -1:
-            return _flip(other)
         if sign.hi < 0 and other.nonnegative:
             return Range(-INF, 0, zero=other.zero)
     masked = a.zero if a.count else b.zero if b.count else ""
     return Range(zero=masked)  # what is multiplied by a mask is 0 where the mask is
+
+
+def _times(bound: float, factor: float) -> float:
+    return bound * factor if bound else 0.0
 
 
 def matmul(file: File, f: Form, depth: int) -> Range:
@@ -125,7 +163,7 @@ def matmul(file: File, f: Form, depth: int) -> Range:
 def div(file: File, f: Form, depth: int) -> Range:
     a, b = (range_of(file, x, depth) for x in f.args[:2])
     if a.nonnegative and b.nonnegative:
-        hi = a.hi / b.lo if b.lo == b.hi and b.lo > TINY else INF
+        hi = a.hi / b.lo if b.lo > TINY else INF
         return Range(TINY if a.positive else 0, hi, zero=a.zero, top=a.top if hi < INF else "")
     if a.hi <= 0 and b.nonnegative:
         return Range(-INF, 0, zero=a.zero)
@@ -143,5 +181,6 @@ def _flip(r: Range) -> Range:
 def pow(file: File, f: Form, depth: int) -> Range:
     r, p = range_of(file, f.arg(0), depth), constant(file, f.arg(1))
     if r.nonnegative and p is not None and p > 0:
-        return replace(r, lo=TINY if r.positive else 0, hi=1 if r.hi == 1 else INF, top=r.top if r.hi == 1 else "")
+        hi = r.hi**p if r.hi < 1e9 and p < 9 else INF
+        return replace(r, lo=TINY if r.positive else 0, hi=hi, top=r.top if r.hi == 1 else "")
     return POSITIVE if r.positive else UNKNOWN

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from whynan.lint.changes import touched
 from whynan.lint.file import File
-from whynan.lint.meaning import LIBS, behind, through
+from whynan.lint.meaning import LIBS, behind, constant, through
+from whynan.lint.ranges import CLAMPED
 from whynan.lint.values import EPS, range_of
 from whynan.remedy import flow
 from whynan.remedy.form import Form, form
@@ -43,6 +44,29 @@ def without_eps(file: File, f: Form) -> Form:
     if f.op == "add" and len(f.args) == 2 and is_eps(f.args[0]) != is_eps(f.args[1]):
         return through(file, f.args[1] if is_eps(f.args[0]) else f.args[0])
     return f
+
+
+def cuts_gradient(file: File, f: Form) -> bool:
+    """Whether the gradient is set to 0 where the value is: relu and masked_fill choose both alike."""
+    return through(file, f).op in ("relu", "relu6", "hardtanh", "threshold", "masked_fill")
+
+
+def singular(file: File, f: Form) -> str:
+    """Why an infinite derivative at 0 is met; "" where nothing says so, or where the gradient there is set to 0.
+
+    clamp lets the gradient pass at its very bound, which differences of equal numbers reach.
+    """
+    inner = through(file, f)
+    if cuts_gradient(file, f):
+        return ""
+    why = zero(file, f)
+    while inner.op in ("sqrt", "pow") and inner.args:
+        inner = through(file, inner.args[0])
+    if why == CLAMPED and inner.op == "clamp" and inner.args:
+        cut = through(file, inner.args[0])
+        differs = cut.op == "sub" or (cut.op == "add" and "-" in file.segment(cut.node))
+        return zero(file, cut) or (why if differs else "")
+    return why
 
 
 def with_eps(file: File, node: ast.expr) -> ast.expr | None:
@@ -109,6 +133,8 @@ LOG_PROBABILITY = re.compile(
 )
 
 
+GAUSSIAN = re.compile(r"^\(?-.*(sigma|bandwidth|\bdist|sq)", re.IGNORECASE | re.DOTALL)  # exp(-d / (2 sigma))
+LOGARITHMS = ("log", "log1p", "log_softmax", "logsigmoid")
 SHIFT = re.compile(r"max|lse|logsumexp|log_?norm|log_z|\btop|peak|largest|shift|offset", re.IGNORECASE)
 
 
@@ -119,10 +145,13 @@ def bounded(file: File, z: Form) -> bool:
         return True  # shifted or bounded in place
     if inner.op == "sub" and len(inner.args) == 2 and SHIFT.search(file.segment(inner.args[1].node)):
         return True
-    if LOG_PROBABILITY.search(str(inner.value or "")):
+    if LOG_PROBABILITY.search(str(inner.value or "")) or inner.op in LOGARITHMS:
+        return True
+    if GAUSSIAN.search(file.segment(inner.node)):
         return True
     if inner.op in ("mul", "div") and len(inner.args) == 2:  # a temperature scales what was shifted
-        return range_of(file, inner).hi <= 80 or any(range_of(file, a).hi <= 0 for a in inner.args)
+        factors = (a for a in inner.args if constant(file, a) is None)
+        return range_of(file, inner).hi <= 80 or any(range_of(file, a).hi <= 0 for a in factors)
     return range_of(file, z).hi <= 80
 
 

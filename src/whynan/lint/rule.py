@@ -17,11 +17,15 @@ HEADINGS = ("What it does", "Why", "Bad", "Good", "When it is safe")
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """A place that a rule objects to. `rewrite`: the names of rewriting rules (remedy/rules) that may put it right."""
+    """A place that a rule objects to. `rewrite`: the names of rewriting rules (remedy/rules) that may put it right.
+
+    `doubtful`: it rests on data whose way the file does not show, and is reported where preview rules are on.
+    """
 
     node: ast.AST
     message: str
     rewrite: tuple[str, ...] = ()
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,12 +54,17 @@ class Settings:
         """Whether a rule applies to a file."""
         named = [c for c in (*self.select, *self.extend_select) if _matches(c, rule)]
         on = bool(named) if self.select else (not rule.preview or self.preview or bool(named))
-        if rule.preview and not self.preview and not any(c.upper() == rule.code or c == rule.name for c in named):
+        if rule.preview and not self.doubts(rule):
             on = False
         if not on or any(_matches(code, rule) for code in self.ignore):
             return False
         codes = [c for pattern, codes in self.per_file_ignores.items() if self.fits(path, (pattern,)) for c in codes]
         return not any(_matches(code, rule) for code in codes)
+
+    def doubts(self, rule: Rule) -> bool:
+        """Whether a rule's doubtful findings are wanted: all in preview, otherwise those of rules that are named."""
+        named = (*self.select, *self.extend_select)
+        return self.preview or any(c.upper() == rule.code or c == rule.name for c in named)
 
     def excluded(self, path: str) -> bool:
         """Whether a file or folder is left out."""

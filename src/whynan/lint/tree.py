@@ -89,11 +89,11 @@ def lint_file(path: str, settings: Settings, fix: bool = False) -> Outcome:
     rules = [rule for rule in all_rules().values() if settings.wants(rule, path)]
     try:
         if fix:
-            after = fix_text(text, path, rules)
-            findings = found_in(after, path, rules)
+            after = fix_text(text, path, rules, settings=settings)
+            findings = found_in(after, path, rules, settings)
             outcome = replace(outcome, before=text, fixed=after if after != text else None)
         else:
-            findings = found_in(text, path, rules)
+            findings = found_in(text, path, rules, settings)
     except (SyntaxError, ValueError, RecursionError) as error:
         return replace(outcome, error=_first_line(error))
     except Exception as error:  # one file that a rule cannot cope with must not end the run over all others

@@ -32,7 +32,7 @@ from whynan.watch.userfiles import is_user_file
 
 
 def check(
-    model: nn.Module,
+    model: nn.Module | Callable[..., Any],
     batch: Any,
     loss: Callable[..., Tensor],
     *,
@@ -42,6 +42,7 @@ def check(
 ) -> Preflight:
     """Look at a model, its data and its loss before training; nothing of them is changed.
 
+    model: a module, or with `optimizer` any function of the parameters that this holds.
     batch: what the loader yields. loss: called as `loss(model(*inputs), target)` where the batch is a tuple or list
     (inputs..., target), and as `loss(model, batch)` where it is anything else (a dict, one tensor); must return a
     tensor. loader: looked through for at most `seconds`, each of its batches put through one step for at most half
@@ -49,14 +50,18 @@ def check(
     Raises UsageError for a model without parameters or a loss that gives no tensor; what model or loss raise with
     `batch` goes through.
     """
-    if not isinstance(model, nn.Module) or not any(True for _ in model.parameters()):
-        raise UsageError("whynan.check: the model has no parameters. Give the nn.Module that is trained.")
+    parameters = _parameters(model, optimizer)
+    if not parameters:
+        raise UsageError(
+            "whynan.check: the model has no parameters. Give the nn.Module that is trained, or a function and the "
+            "optimizer of its parameters."
+        )
     if not seconds > 0:
         raise UsageError(f"whynan.check: seconds is {seconds:g}. It has to be more than 0.")
     random = RandomState()
     try:
-        with _as_it_was(model):
-            return _Check(model, loss, optimizer).answer(batch, loader, seconds)
+        with _as_it_was(parameters, model):
+            return _Check(model, loss, optimizer, parameters).answer(batch, loader, seconds)
     finally:
         random.restore()
 
@@ -64,21 +69,25 @@ def check(
 class _Check:
     """One call of `check`."""
 
-    def __init__(self, model: nn.Module, loss: Callable[..., Tensor], optimizer: torch.optim.Optimizer | None) -> None:
-        self.model, self.loss = model, loss
+    def __init__(
+        self, model: Any, loss: Callable[..., Tensor], optimizer: torch.optim.Optimizer | None, parameters: list[Tensor]
+    ) -> None:
+        self.model, self.loss, self.parameters = model, loss, parameters
+        self.modules = {"model": model} if isinstance(model, nn.Module) else {}
         self.optimizers = [optimizer] if optimizer is not None else []
         self.scan = Scan()
         self.done, self.failed = 1, 0
         self.failures: list[Failure] = []
 
     def answer(self, batch: Any, loader: Iterable[Any] | None, seconds: float) -> Preflight:
-        before = list(initialization.nonfinite_parameters([self.model]))
+        models = list(self.modules.values())
+        before = list(initialization.nonfinite_parameters(models))
         bad = self.scan.add(batch, _names(batch))
-        with LayerProbe(self.model) as probe, self._scope() as scope:
+        with LayerProbe(models) as probe, self._scope() as scope:
             value = self.step(batch)
         where = self._judged(value, scope.trace)
-        rules = rules_of([self.model], scope.trace)
-        with initialised_as_recommended([self.model], rules), LayerProbe(self.model) as again:
+        rules = rules_of(models, scope.trace)
+        with initialised_as_recommended(models, rules), LayerProbe(models) as again:
             self.step(batch)
         if where is None:
             self.scan.handled |= bad
@@ -86,7 +95,8 @@ class _Check:
             self.scan = Scan()
             self._look_through(loader, seconds, where is None)
         parts = Parts(
-            program=type(self.model).__name__, probe=probe, trace=scope.trace, scan=self.scan,
+            program=getattr(self.model, "__name__", type(self.model).__name__),
+            probe=probe, trace=scope.trace, scan=self.scan,
             failure=None if where is None else step.failed(*where), settings=settings.look(self.optimizers),
             layers=initialization.compared(probe.layers(), again.layers(), rules), tries=self, more=before,
         )  # fmt: skip
@@ -94,7 +104,7 @@ class _Check:
 
     def step(self, batch: Any) -> Tensor:
         """Forward and backward; the loss."""
-        for parameter in self.model.parameters():
+        for parameter in self.parameters:
             parameter.grad = None
         if isinstance(batch, (tuple, list)) and len(batch) >= 2:
             value = self.loss(self.model(*batch[:-1]), batch[-1])
@@ -142,7 +152,7 @@ class _Check:
     def _bad(self, value: Tensor) -> list[Tensor]:
         if not is_finite(value.detach()):
             return [value]
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        grads = [p.grad for p in self.parameters if p.grad is not None]
         return [grad for grad in grads if not is_finite(grad)]
 
     def _message(self, value: Tensor) -> str | None:
@@ -153,7 +163,7 @@ class _Check:
     def _judged(self, value: Tensor, trace: Trace) -> tuple[str, Where | None] | None:
         """(what is non-finite after a step, where it was born); None where everything is finite."""
         message = self._message(value)
-        names = Names({"model": self.model}, self.optimizers)
+        names = Names(self.modules, self.optimizers)
 
         def name_of(tensor: Tensor) -> str | None:
             known = names.of(tensor)
@@ -162,7 +172,16 @@ class _Check:
         return None if message is None else (message, where_of(trace, self._bad(value), name_of))
 
     def _scope(self) -> Scope:
-        return Scope(is_user_file=is_user_file, roots=lambda: {"model": self.model})
+        return Scope(is_user_file=is_user_file, roots=lambda: self.modules)
+
+
+def _parameters(model: Any, optimizer: torch.optim.Optimizer | None) -> list[Tensor]:
+    """Those of the module; of a function, those that the optimizer holds."""
+    if isinstance(model, nn.Module):
+        return list(model.parameters())
+    if optimizer is None or not callable(model):
+        return []
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _names(batch: Any) -> dict[str, str]:
@@ -171,10 +190,11 @@ def _names(batch: Any) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
+def _as_it_was(parameters: list[Tensor], model: Any) -> Iterator[None]:
     """Gradients and buffers are put back."""
-    grads = [(p, p.grad) for p in model.parameters()]
-    buffers = [(b, b.detach().clone()) for b in model.buffers() if not is_lazy(b)]
+    grads = [(p, p.grad) for p in parameters]
+    own = model.buffers() if isinstance(model, nn.Module) else ()
+    buffers = [(b, b.detach().clone()) for b in own if not is_lazy(b)]
     try:
         yield
     finally:

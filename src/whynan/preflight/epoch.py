@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whynan.preflight.data import sources
 from whynan.preflight.data.columns import KEPT
+from whynan.preflight.data.others import beneath
 from whynan.preflight.data.problems import OUTLIER, distance
 from whynan.preflight.data.scan import Scan, look_through
 from whynan.preflight.tries import Tries
 
 if TYPE_CHECKING:
+    from whynan.replay.trace import Trace
     from whynan.watch.attempts import Attempt, Attempts, Outcome
     from whynan.watch.loops import LoopRun
     from whynan.watch.watcher import Watcher
@@ -27,7 +30,9 @@ class Epoch:
     attempts: Attempts
     watcher: Watcher
     tries: Tries
+    trace: Trace  # of the first step
     seconds: float
+    each: Callable[[], object] = lambda: None  # called after every batch
     scan: Scan = field(default_factory=Scan)
     _extremes: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
@@ -38,8 +43,9 @@ class Epoch:
         if sources.feeds(self.run.item):
             yield from self._fed(names, step_is_sound)
         else:
-            self.scan = self._at_hand(names)
+            self.scan, dealt_with = self._at_hand(names)
             if step_is_sound:
+                self.tries.finite_with = dealt_with
                 yield from self.tries.on()
         self.scan.handled = self.tries.finite_with - self.tries.failed_with
 
@@ -52,6 +58,7 @@ class Epoch:
             elif not number and try_them:
                 self.tries.done, self.tries.finite_with = 1, set(bad)
             self._keep_extremes(item)
+            self.each()
             if time.monotonic() > deadline:
                 self.scan.complete = False
                 break
@@ -76,27 +83,34 @@ class Epoch:
         """What the loop was given so far, and what it would be given, with the indices that a DataLoader drew."""
         record = self.run.record
         assert record is not None
-        for index in range(self.run.index + 1):
-            if (taped := record.taped(index)) is not None:
+        for index in itertools.count():
+            taped = record.taped(index)
+            if taped is None and index > self.tries.until:
+                break
+            if taped is not None:
                 taped.held.put_back()
-                yield taped.item, _numbers(taped.indices)
+                yield taped.item, self._numbers(taped.indices)
         for item in self.scan.from_loader(self.attempts.iterator):
             yield item, self._drawn()
 
     def _drawn(self) -> list[int] | None:
-        return _numbers(self.watcher.drawn.latest())
+        return self._numbers(self.watcher.drawn.latest())
 
-    def _at_hand(self, names: dict[str, str]) -> Scan:
-        """The body of the loop draws its batches: its loader, else the tables that the program has at hand."""
+    def _numbers(self, indices: list[Any] | None) -> list[int] | None:
+        """Those in the data set beneath all subsets."""
+        return beneath(self.watcher.drawn.dataset(), indices)
+
+    def _at_hand(self, names: dict[str, str]) -> tuple[Scan, set[str]]:
+        """The body of the loop draws its batches: its loader, else the tables that the program has at hand.
+
+        With those whose NaN or Inf the first step has read.
+        """
         loader = sources.running_loader(self.watcher)
         if loader is not None:
-            return look_through(loader, seconds=self.seconds, names=sources.without_index(names), indices=self._drawn)
-        tables = sources.tables(self.run)
-        return look_through(
-            [tables] if tables else [], seconds=self.seconds, names={f"[{name!r}]": name for name in tables}
-        )
-
-
-def _numbers(indices: list[Any] | None) -> list[int] | None:
-    """Indices of a data set; one that is iterated, or has keys, has none."""
-    return indices if indices is not None and all(isinstance(i, int) for i in indices) else None
+            scan = look_through(
+                loader, seconds=self.seconds, names=sources.without_index(names), indices=self._drawn, each=self.each
+            )
+            return scan, set()
+        tables, dealt_with = sources.read_by(self.trace, sources.tables(self.run))
+        named = {f"[{name!r}]": name for name in tables}
+        return look_through([tables] if tables else [], seconds=self.seconds, names=named), dealt_with

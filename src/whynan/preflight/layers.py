@@ -76,20 +76,43 @@ class LayerProbe:
                     self.names[id(module)] = prefix + name or type(module).__name__
                     self._modules.append(module)
         self._handles: list[Any] = []
+        self._weights: dict[int, tuple[float | None, float | None]] = {}  # std and gain, before the step
+        self._grads: dict[int, float] = {}  # norms
 
     def __enter__(self) -> LayerProbe:
         self._handles = [m.register_forward_hook(self._forward, always_call=False) for m in self._modules]
         tables = [m for m in self._modules if isinstance(m, EMBEDDINGS)]
         self._handles += [m.register_forward_pre_hook(self._look_up) for m in tables]
+        self._grads.clear()
+        with torch.no_grad():
+            for module in self._modules:
+                own = [p for p in _own(module) if not is_lazy(p)]
+                if own:
+                    self._weights[id(module)] = _weight_scale(module)
+                trained = (p for p in own if p.requires_grad)
+                self._handles += [p.register_post_accumulate_grad_hook(self._accumulated) for p in trained]
         return self
 
     def __exit__(self, *exc: object) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        with torch.no_grad():
-            for seen in self.seen.values():
-                _look_at_parameters(seen)
+        for seen in self.seen.values():
+            with torch.no_grad():
+                known = self._weights.get(id(seen.module))
+                seen.weight_std, seen.gain = known if known is not None else _weight_scale(seen.module)
+                for parameter in _own(seen.module):
+                    if id(parameter) not in self._grads:  # it had no shape yet
+                        self._accumulated(parameter)
+            norms = [self._grads[id(p)] for p in _own(seen.module) if id(p) in self._grads]
+            seen.gradient_norm = math.hypot(*norms) if norms else None
+
+    def _accumulated(self, parameter: Tensor) -> None:
+        """Before anything clips, unscales or clears it."""
+        grad = parameter.grad
+        if grad is not None and grad.layout is torch.strided:
+            with unobserved(), torch.no_grad():
+                self._grads[id(parameter)] = grad.detach().float().norm().item()
 
     def _look_up(self, module: nn.Module, inputs: Any) -> None:
         indices = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
@@ -103,13 +126,15 @@ class LayerProbe:
     def _forward(self, module: nn.Module, inputs: Any, output: Any) -> None:
         seen = self.seen.setdefault(id(module), Seen(module, order=len(self.seen)))
         seen.calls += 1
-        for _, tensor in flatten(output):
-            if _is_plain(tensor) and tensor.is_floating_point() and tensor.numel():
-                with unobserved(), torch.no_grad():
-                    _look(seen, tensor.detach(), isinstance(module, ACTIVATIONS))
-                if tensor.requires_grad:
-                    self._handles.append(tensor.register_hook(lambda grad: _gradient(seen, grad)))
-                return  # the first tensor is the layer's output; the others are states
+        given = [t for _, t in flatten(output) if _is_plain(t) and t.is_floating_point() and t.numel()]
+        if not given:
+            return
+        # the first tensor is the layer's output, the others are states; one without dimensions is a loss
+        tensor = next((t for t in given if t.dim()), given[0])
+        with unobserved(), torch.no_grad():
+            _look(seen, tensor.detach(), isinstance(module, ACTIVATIONS))
+        if tensor.requires_grad:
+            self._handles.append(tensor.register_hook(lambda grad: _gradient(seen, grad)))
 
     # what was seen ---------------------------------------------------------------------------------------------
 
@@ -139,7 +164,7 @@ class LayerProbe:
             name=self.names[id(seen.module)],
             kind=type(seen.module).__name__,
             activation_std=seen.std,
-            activation_absmax=seen.absmax,
+            activation_absmax=seen.absmax if seen.std is not None else None,
             dead=seen.dead,
             gradient_norm=seen.gradient_norm,
             weight_std=seen.weight_std,
@@ -210,16 +235,18 @@ def _look(seen: Seen, values: Tensor, activation: bool) -> None:
         seen.smallest = small if seen.smallest is None else min(seen.smallest, small)
 
 
-def _look_at_parameters(seen: Seen) -> None:
-    own = list(seen.module.parameters(recurse=False))
-    if parametrize.is_parametrized(seen.module):
-        own = list(seen.module.parameters())
-    grads = [p.grad.float().norm() for p in own if p.grad is not None and p.grad.layout is torch.strided]
-    seen.gradient_norm = torch.stack(grads).norm().item() if grads else None
-    weight = _weight(seen.module)
-    if weight is not None and weight.numel() > 1:
-        seen.weight_std = weight.float().std().item()
-        seen.gain = seen.weight_std * math.sqrt(fan_in(seen.module, weight))
+def _own(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that belong to a layer, those that its weight is made from included."""
+    return list(module.parameters(recurse=parametrize.is_parametrized(module)))
+
+
+def _weight_scale(module: nn.Module) -> tuple[float | None, float | None]:
+    """(std, std * sqrt(fan_in)) of the matrix of a layer."""
+    weight = _weight(module)
+    if weight is None or weight.numel() < 2:
+        return None, None
+    std = weight.float().std().item()
+    return std, std * math.sqrt(fan_in(module, weight))
 
 
 def _gradient(seen: Seen, grad: Tensor) -> None:

@@ -61,9 +61,10 @@ def _group(name: str, j: int, group: dict[str, Any]) -> Iterator[Problem]:
     eps = group.get("eps")
     if isinstance(eps, (int, float)) and name not in ("LBFGS",):
         if eps == 0:
+            enough = "eps=1e-8" if narrowest is None or not _rounds_to_0(1e-8, narrowest) else "eps=1e-4"
             yield _problem("eps-zero", "error", where, "eps is 0: a parameter whose gradient is always 0 gets 0/0",
-                           "eps=0", ("optimizer-eps-zero",), "eps=1e-8")  # fmt: skip
-        elif narrowest is not None and torch.tensor(eps, dtype=narrowest).item() == 0:
+                           "eps=0", ("optimizer-eps-zero",), enough)  # fmt: skip
+        elif narrowest is not None and _rounds_to_0(eps, narrowest):
             kind = str(narrowest).removeprefix("torch.")
             yield _problem("eps-vanishes", "error", where, f"eps rounds to 0 in {kind}", f"eps={eps:g}",
                            ("optimizer-eps-in-half",), "eps=1e-4  # or keep parameters in float32")  # fmt: skip
@@ -88,6 +89,10 @@ def _group(name: str, j: int, group: dict[str, Any]) -> Iterator[Problem]:
     if group.get("maximize"):
         yield _problem("maximizes", "warning", where, "the optimizer climbs: is that the intention?", "maximize=True",
                        ("maximizing-optimizer",), "maximize=False")  # fmt: skip
+
+
+def _rounds_to_0(value: float, dtype: torch.dtype) -> bool:
+    return torch.tensor(value, dtype=dtype).item() == 0
 
 
 def _smallest(dtype: torch.dtype) -> float:

@@ -27,6 +27,7 @@ NEAR = 0.2  # of the edge's own size, for an edge elsewhere: exp at 71 of 88.7
 SHOWN = 12
 FAR = 0.9  # of the edge: farther operands tell nobody anything
 _CANCELS = frozenset({"sub", "rsub", "var", "std", "var_mean"})  # what these give can round to 0
+_EXPONENTIALS = frozenset({"exp", "expm1", "exp2"})
 _GUARDS = frozenset({"clamp", "clamp_min", "clamp_max", "maximum", "minimum", "add", "rsub", "hardtanh", "relu6"})
 
 
@@ -35,7 +36,7 @@ def edges_of_step(trace: Trace) -> tuple[Edge, ...]:
     best: dict[tuple[object, ...], Edge] = {}
     for record in differentiated(trace):
         for found in _of_record(trace, record):
-            key = (found.file, found.line, found.op, found.argument, found.edge)
+            key = (found.file, found.line, found.op, found.argument)
             if found.distance < FAR and (key not in best or found.distance < best[key].distance):
                 best[key] = found
     return tuple(sorted(best.values(), key=lambda e: e.distance)[:SHOWN])
@@ -47,9 +48,15 @@ def differentiated(trace: Trace) -> list[OpRecord]:
     return [r for r in trace.records if r.phase == "forward" and (not reached or id(r) in reached)]
 
 
-def problems(found: tuple[Edge, ...]) -> list[Problem]:
-    """Those that are too close, as problems. Beyond an edge in a step that stayed finite: it was absorbed."""
-    return [_problem(e) for e in found if is_close(e)]
+def problems(found: tuple[Edge, ...], failure: Problem | None = None) -> list[Problem]:
+    """Those that are too close, as problems. Beyond an edge in a step that stayed finite: it was absorbed.
+
+    failure: of this step; what is beyond an edge in it is no news, and one at its line is the failure itself.
+    """
+    close = [e for e in found if is_close(e)]
+    if failure is not None:
+        close = [e for e in close if e.distance > 0 and (e.file, e.line) != (failure.file, failure.line)]
+    return list(map(_problem, close))
 
 
 def is_close(edge: Edge) -> bool:
@@ -62,17 +69,32 @@ def is_close(edge: Edge) -> bool:
     return abs(edge.nearest) <= math.sqrt(info.smallest_normal * info.eps)
 
 
+def exponentials(trace: Trace) -> dict[tuple[str, int], tuple[float, float]]:
+    """Line -> (largest operand, where it overflows) of the exponential of that line that comes closest."""
+    found: dict[tuple[str, int], tuple[float, float]] = {}
+    for record in trace.records:
+        if record.phase != "forward" or record.site is None or record.plan.base.removesuffix("_") not in _EXPONENTIALS:
+            continue
+        place = (record.site.file, record.site.line)
+        for ref in record.inputs:
+            for limit in edges(record, ref):
+                known = found.get(place)
+                if ref.max is not None and (known is None or known[0] / known[1] < ref.max / limit.value):
+                    found[place] = (ref.max, limit.value)
+    return found
+
+
 def _of_record(trace: Trace, record: OpRecord) -> Iterator[Edge]:
     for ref in record.inputs:
-        if not ref.dtype.is_floating_point or _is_guarded(trace, record, ref):
+        if not ref.dtype.is_floating_point or is_guarded(trace, record, ref):
             continue
         for limit in (*edges(record, ref), *edges(record, ref, derivative=True)):
-            nearest = _nearest(ref, limit)
+            nearest = nearest_to(ref, limit)
             if nearest is not None and math.isfinite(nearest):  # an infinity was put there: a mask
                 yield _edge(trace, record, ref, limit, nearest)
 
 
-def _nearest(ref: TensorRef, limit: Limit) -> float | None:
+def nearest_to(ref: TensorRef, limit: Limit) -> float | None:
     """The element closest to the edge, on the side that is still finite or beyond it."""
     if ref.min is None or ref.max is None or math.isnan(ref.min) or math.isnan(ref.max):
         return None
@@ -112,7 +134,7 @@ def _edge(trace: Trace, record: OpRecord, ref: TensorRef, limit: Limit, nearest:
     )
 
 
-def _is_guarded(trace: Trace, record: OpRecord, ref: TensorRef) -> bool:
+def is_guarded(trace: Trace, record: OpRecord, ref: TensorRef) -> bool:
     """Was the operand bounded by the op that made it: clamped, or a non-negative number plus a constant?"""
     maker = trace.producer(ref)
     if maker is None or maker.plan.base.removesuffix("_") not in _GUARDS:
@@ -184,6 +206,20 @@ def raised(error: BaseException, where: Where | None) -> Problem:
         causes=("indexing-or-padding",) if isinstance(error, IndexError) else (),
         file=where.file if where else file,
         line=where.line if where else line,
+    )
+
+
+def failed_later(message: str, iteration: int, where: Where | None, raised: bool = False) -> Problem:
+    """One of the first iterations fails, after others that trained. iteration: counted from the first update."""
+    return Problem(
+        part="step",
+        kind="raises-early" if raised else "fails-early",
+        severity="error",
+        where=where.place if where else f"iteration {iteration}",
+        message=f"{message} {iteration} iterations after the first update" + (f": {where.message}" if where else ""),
+        measured=where.measured if where else "",
+        file=where.file if where else None,
+        line=where.line if where else None,
     )
 
 

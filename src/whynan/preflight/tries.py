@@ -70,7 +70,7 @@ class Tries:
         draws = _Draws(self.snapshot)
         outcome = yield self._attempt(item, draws)
         self.done += 1
-        message = _failed(outcome)
+        message = failed(outcome)
         if message is None:
             self.finite_with |= bad
             return
@@ -95,7 +95,7 @@ class Tries:
             if outcome.ended == "done" and more > FEW:
                 outcome = yield self._onwards(self.until + more, pinned)
             self.done = outcome.executed
-            if (message := _failed(outcome)) is None:
+            if (message := failed(outcome)) is None:
                 return
             last = self.snapshot.index + outcome.executed - 1
             self.failed, raised = 1, outcome.symptom is None
@@ -121,7 +121,7 @@ class Tries:
         sizes, draws = [], _Draws(self.snapshot)
         for other in (None, item):
             outcome = yield self._attempt(other, draws)
-            if _failed(outcome) is not None:
+            if failed(outcome) is not None:
                 return False
             sizes.append(_size(outcome))
         return sizes[0] > 0 and sizes[1] < HARMLESS * sizes[0]
@@ -154,7 +154,7 @@ def _inside(context: Any) -> Iterator[None]:
         yield
 
 
-def _failed(outcome: Outcome) -> str | None:
+def failed(outcome: Outcome) -> str | None:
     """What went wrong in a step, in words; None where nothing did."""
     seen = outcome.symptom
     if seen is not None and seen.hard:

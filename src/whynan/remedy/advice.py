@@ -15,6 +15,7 @@ from whynan.remedy.mirror import Script
 from whynan.remedy.source import Source
 
 DATA = ("bad-input", "input-scale")
+LIMITS = {"float32": 3.4028235e38, "float16": 65504.0, "bfloat16": 3.3895314e38}
 FILES = 3  # bad places that are listed
 
 
@@ -27,6 +28,8 @@ def advise(report: Report, script: Script, sources: list[Source]) -> list[Remedy
     entered = birth is not None and (birth.phase == "data" or birth.phase == "init" or birth.op is None)
     if birth is None or not (cause in DATA or entered):
         return []
+    if (text := _too_wide(birth)) is not None:
+        return [_remedy("normalize-inputs", "bring the values to another unit", text)]
     files = bad_files(script, sources)
     out = []
     checkpoints = [f for f in files if f.checkpoint]
@@ -44,13 +47,29 @@ def _remedy(class_: str, title: str, advice: str) -> Remedy:
     return Remedy(class_=class_, title=title, safety="display-only", advice=advice)
 
 
+def _too_wide(birth: Birth) -> str | None:
+    """Numbers that are finite until they become a narrower type, which then is no matter of a wrong value."""
+    given, made = next(iter(birth.inputs), None), next(iter(birth.outputs), None)
+    if given is None or made is None or given.nonfinite or given.absmax is None:
+        return None
+    limit = LIMITS.get(made.dtype.removeprefix("torch."))
+    if limit is None or given.dtype == made.dtype or given.absmax <= limit:
+        return None
+    return (
+        f"The numbers go up to {given.absmax:.2g}, and {made.dtype.removeprefix('torch.')} ends at {limit:.2g}. Divide "
+        "them by a unit of their size, or take their logarithm, before they are converted; do the same wherever they "
+        "are used."
+    )
+
+
 def _data(birth: Birth, files: list[BadFile]) -> Iterator[str]:
     if birth.tensor or birth.rows or birth.note:
         what = f"`{birth.tensor}`" if birth.tensor and " " not in birth.tensor else birth.tensor or "the batch"
         rows = ", ".join(map(str, birth.rows[:8])) + (", ..." if len(birth.rows) > 8 else "")
         count = f"{birth.elements.count} of {birth.elements.total} values" if birth.elements is not None else "values"
         where = f" in row{'s' if len(birth.rows) > 1 else ''} {rows}" if birth.rows else ""
-        yield f"In the batch of iteration {birth.iteration}, {count} of {what} are not finite{where}."
+        batch = f"In the batch of iteration {birth.iteration}, " if birth.phase == "data" else ""
+        yield f"{batch}{count} of {what} are not finite{where}."
         if birth.note:
             yield f"That is: {birth.note}."
     yield from _files(files)

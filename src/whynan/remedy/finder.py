@@ -230,3 +230,19 @@ def hyper_statements(source: Source) -> list[ast.AST]:
 def _schedule(source: Source, value: ast.expr) -> list[ast.stmt]:
     name = flow.last_name(value.func if isinstance(value, ast.Call) else value)
     return [s for f in source.functions.get(name or "", []) for s in body(source, f)]
+
+
+def schedule_values(source: Source) -> list[ast.expr]:
+    """Expressions that compute a learning rate: `group["lr"] = ...`, what a schedule of LambdaLR returns."""
+    out: list[ast.expr] = []
+    for node in hyper_statements(source):
+        if isinstance(node, ast.Return) and node.value is not None:
+            out.append(node.value)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            key = node.targets[0].slice
+            out += [node.value] if isinstance(key, ast.Constant) and key.value == "lr" else []
+    for call in source.calls:
+        if flow.last_name(call.func) == "LambdaLR":
+            given = [*call.args[1:], *[k.value for k in call.keywords]]
+            out += [v.body for v in given if isinstance(v, ast.Lambda)]
+    return [v for v in out if not isinstance(v, (ast.Constant, ast.Name))]

@@ -55,8 +55,8 @@ def _candidates(source: Source, site: Site, guard: Guard, half: bool, hop: float
     order = guard.order + hop * max(0.0, site.distance - (0.5 if site.exact else 0.0))
     one = Candidate(guard.class_, guard.title, source, to_edits(guard.wraps), "unsafe", order=order)
     out, seen = [one], {one.edits}
-    for step, (scope, words) in enumerate(_scopes(source, site)):
-        same = [g for f in like(source, scope, site.form) for g in guards(source, f, (), half)]
+    for step, (forms, words) in enumerate(_scopes(source, site)):
+        same = [g for f in forms for g in guards(source, f, (), half)]
         wraps = [w for g in same if g.variant == guard.variant for w in g.wraps]
         edits = to_edits([*guard.wraps, *wraps])
         if edits not in seen:
@@ -66,14 +66,33 @@ def _candidates(source: Source, site: Site, guard: Guard, half: bool, hop: float
     return out
 
 
-def _scopes(source: Source, site: Site) -> list[tuple[ast.AST, str]]:
+def _scopes(source: Source, site: Site) -> list[tuple[list[Form], str]]:
+    """Other places that may need the same guard, from the narrowest choice to the widest."""
     if site.distance >= 1.5:
         return []
     statement, function = source.statement(site.form.node), source.function(site.form.node)
-    scopes: list[tuple[ast.AST, str]] = [(statement, "in the same statement")]
+    everywhere, names = like(source, source.tree, site.form), _variables(site.form)
+    scopes = [(like(source, statement, site.form), "in the same statement")]
     if function is not None:
-        scopes.append((function, f"in {function.name}()"))
-    return [*scopes, (source.tree, "wherever the file does the same")]
+        scopes.append((like(source, function, site.form), f"in {function.name}()"))
+    if len(names) == 1:
+        namesakes = [f for f in everywhere if _variables(f) & names]
+        scopes.append((namesakes, f"elsewhere for `{next(iter(names))}`"))
+    return [*scopes, (everywhere, "wherever the file does the same")]
+
+
+def _variables(f: Form) -> set[str]:
+    """Names of the variables and attributes in the arguments of an op, without those of modules and functions."""
+    nodes = [n for a in f.args for n in ast.walk(a.node)]
+    called = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
+    fields = [n for n in nodes if isinstance(n, ast.Attribute) and id(n) not in called]
+    owners = {id(n.value) for n in fields}
+    return {n.attr for n in fields} | {
+        n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in called | owners and n.id not in MODULES
+    }
+
+
+MODULES = ("torch", "F", "nn", "np", "numpy", "math")
 
 
 def like(source: Source, scope: ast.AST, f: Form) -> list[Form]:

@@ -201,8 +201,25 @@ def positive(source: Source, f: Form, fact: TensorFacts | None, half: bool, op: 
             yield _clamp(source, f, sort, "1", None, 0.5 + 0.1 * i)
         yield _clamp(source, f, sort, eps, None, 1.0 + 0.1 * i)
         yield _clamp(source, f, sort, "1e-2" if half else "1e-4", None, 4.0 + 0.1 * i)
+        if sort == "tensor" and f.op == "div" and len(f.args) == 2 and f.args[1].number is None:
+            yield _both_ends(source, f, eps, 1.8)  # 0 / 0 as well
+        if not half:  # where sound values are smaller than the usual floor: a product of many probabilities
+            yield _clamp(source, f, sort, "1e-30", None, (0.9 if _tiny(fact, 1e-8) else 3.0) + 0.1 * i)
     if never or fact is None:
         yield _eps(source, f, eps, 2.0)
+
+
+def _both_ends(source: Source, ratio: Form, eps: str, order: float) -> Guard:
+    """log(a / b): the quotient and its divisor."""
+    below = ratio.args[1]
+    ends = (wraps.clamp(source, below.node, "tensor", eps), wraps.clamp(source, ratio.node, "tensor", eps))
+    title = f"keep {_short(source, below)} and {_short(source, ratio)} at least {eps}"
+    return Guard("clamp", title, ends, order, f"both ends {eps}")
+
+
+def _tiny(fact: TensorFacts | None, eps: float) -> bool:
+    """Whether values that are finite and not 0 lie below `eps`."""
+    return fact is not None and fact.smallest_nonzero is not None and 0 < fact.smallest_nonzero < eps
 
 
 def root(source: Source, f: Form, fact: TensorFacts | None, half: bool) -> Iterator[Guard]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 
 from whynan.remedy import flow, optimizers
 from whynan.remedy.source import Source
+
+COUNTERS = re.compile(r"[ijkn]|it|iters?|iterations?|steps?|epochs?|(batch_?)?(idx|index|no|nr|num)|batch_?i|t|seed")
+"""Names that stand for numbers beside a batch: `for epoch, x, y in batches()`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,8 @@ def _loop(source: Source, node: ast.For) -> Loop | None:
         and isinstance(target, ast.Tuple)
     ):
         target = target.elts[-1]
-    names = tuple(n.id for n in ast.walk(target) if isinstance(n, ast.Name) and n.id != "_")
+    every = [n.id for n in ast.walk(target) if isinstance(n, ast.Name) and n.id != "_"]
+    names = tuple(n for n in every if not COUNTERS.fullmatch(n)) or tuple(every)
     if not names:
         return None
     first = node.body[0]

@@ -53,7 +53,16 @@ def rewrites(source: Source, node: ast.expr) -> Iterable[Rewrite]:
             continue
         if answer:
             text, title = answer
-            yield Rewrite(root, text, title, (source.replace(node, text), *match.edits))
+            yield Rewrite(root, text, title, (_put(source, node, text), *match.edits))
+
+
+def _put(source: Source, node: ast.expr, text: str) -> Edit:
+    """The text in the place of the expression; a minus before both is no minus."""
+    parent = source.parents.get(node)
+    twice = text.startswith("-") and isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.USub)
+    if parent is not None and twice and isinstance(ast.parse(text[1:], mode="eval").body, ast.Call):
+        return source.replace(parent, text[1:])
+    return source.replace(node, text)
 
 
 def same_where_finite(before: Callable[..., Any], after: Callable[..., Any], inputs: Iterable[tuple[Any, ...]]) -> bool:

@@ -14,7 +14,7 @@ from whynan.remedy.lived import Live, LiveTrials, is_poor, replayed
 from whynan.remedy.preferences import ELSEWHERE, PREFER, place
 from whynan.remedy.probe import Probe
 from whynan.remedy.project import of_birth, project
-from whynan.remedy.trials import Outcome, Script, Trial
+from whynan.remedy.trials import DIED, Outcome, Script, Trial
 
 WANTED = 3
 """Verified remedies after which no more are looked for."""
@@ -32,12 +32,18 @@ BEYOND = 100
 FIRST_LOSSES, SAME = 3, 0.02
 """A rewriting that keeps the values gives the same first losses as the bare run, within this relative difference."""
 KEEP_VALUES = ("stable-formulation", "safe-where")
+GUARDS = ("clamp", "add-eps", "guard-empty")
+"""They keep sound values as well, unless their bound is too wide; then one with a narrower bound is named first."""
 SLOWER = 3.0
 """A patched run may take this many times as long as the bare one."""
 TOO_LONG = 2.0
 """A program that took this many times the bare run's share before it failed will not fail within that share."""
 DEAR = 6
 """Where fewer trials than this fit into the budget, what has passed in the loop is tried first."""
+
+
+OURS = ("AttributeError", "TypeError", "NameError", "RuntimeError", "UnboundLocalError", "ValueError")
+"""What a program raises where a change does not fit into it, and a failure of numbers seldom."""
 
 
 CHANCE = "nondeterministic-fault"
@@ -55,6 +61,7 @@ class Search:
         self.deadline = time.monotonic() + budget
         self.verified: list[tuple[Candidate, Trial]] = []
         self.failed: list[tuple[Candidate, Trial]] = []
+        self.felt: set[int] = set()  # verified guards (by id) that changed the losses before the failure
         self.bare = Outcome()
         self.probe: Probe | None = None
         self.horizon: int | None = None
@@ -136,7 +143,7 @@ class Search:
         """Down the list until a few classes are verified; a cure that leaves a poor loss does not end the search."""
         since_first = unasked = 0
         for candidate in chosen:
-            good = {c.class_ for c, t in self.verified if not poor(t)}
+            good = {c.class_ for c, t in self.verified if not self.poor(c, t)}
             if len(good) >= WANTED or since_first >= AFTER_FIRST or self.left <= self.bare.seconds / 2:
                 return
             if candidate.class_ in good or (self.verified and not self.asked(candidate)):
@@ -175,6 +182,16 @@ class Search:
         seen = self.live.exact(candidate)
         return seen is not None and seen.usable and not seen.passed
 
+    def broke(self, trial: Trial) -> bool:
+        """Whether the patch itself does not run (a dtype, a missing method): that says nothing about the remedy."""
+        crash = trial.outcome.crash if trial.outcome is not None and trial.outcome.bad is None else None
+        if crash == DIED:
+            return True
+        kind, _, _ = (crash or "").partition(":")
+        symptom = self.report.symptom
+        known = (self.bare.crash or "", symptom.value or "" if symptom is not None else "")
+        return kind in OURS and not any(text.startswith(f"{kind}:") for text in known)
+
     def judge(self, candidate: Candidate) -> None:
         budget = min(self.left, SLOWER * self.bare.seconds + 10.0) if not self.horizon else self.left
         trial = self.trial(candidate, budget)
@@ -182,6 +199,8 @@ class Search:
             trial = self.trial(candidate, budget)  # once may have been luck
         if trial.verified and trial.outcome and candidate.class_ in KEEP_VALUES and not self.same_start(trial.outcome):
             trial = replace(trial, verified=False, why="it does not give the losses of the original before the failure")
+        if trial.verified and trial.outcome and candidate.class_ in GUARDS and not self.same_start(trial.outcome):
+            self.felt.add(id(candidate))
         (self.verified if trial.verified else self.failed).append((candidate, trial))
 
     def trial(self, candidate: Candidate, budget: float) -> Trial:
@@ -194,9 +213,13 @@ class Search:
         new = [v for _, _, v in outcome.losses][: len(old)]
         return all(abs(a - b) <= SAME * (abs(a) + 0.1) for a, b in zip(old, new))
 
+    def poor(self, candidate: Candidate, trial: Trial) -> bool:
+        """Whether a better cure is worth looking for: the loss ends high, or sound values were changed as well."""
+        return poor(trial) or id(candidate) in self.felt
+
     def remedies(self) -> tuple[Remedy, ...]:
         order = {id(c): i for i, c in enumerate(self.found)}
-        chosen = sorted(self.verified, key=lambda pair: (poor(pair[1]), order.get(id(pair[0]), len(order))))
+        chosen = sorted(self.verified, key=lambda pair: (self.poor(*pair), order.get(id(pair[0]), len(order))))
         apt = [pair for pair in chosen if self.asked(pair[0])]
         return tuple(_remedy(c, t) for c, t in apt or chosen) or self.by_replay() or self.untested()
 
@@ -227,7 +250,7 @@ class Search:
         for candidate, trial in sorted(self.failed, key=lambda pair: not pair[0].popular):
             unfinished = trial.outcome is None or trial.outcome.timed_out  # says nothing about the change
             unfinished = unfinished and not self.failed_live(candidate)
-            if candidate.class_ not in cured and not unfinished:
+            if candidate.class_ not in cured and not unfinished and not self.broke(trial):
                 lines.setdefault(
                     candidate.class_, Rejected(class_=candidate.class_, why=f"{candidate.title}: {trial.why}")
                 )

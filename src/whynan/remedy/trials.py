@@ -9,11 +9,13 @@ nothing unless it went on for long after the step that used to fail.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import statistics
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 
 from whynan.case.facts import Trial as TrialFacts
 from whynan.remedy.mirror import Script as Script
@@ -25,6 +27,9 @@ from whynan.remedy.server import warm_up as warm_up
 
 ENOUGH_STEPS = 0.9
 """Share of the bare run's steps that a cured run must take; dropping a bad batch costs a few."""
+DIED = "the process died"
+SAME_LOSS = 0.02
+"""Relative difference of two losses that count as the same."""
 WINDOW = 10
 """Losses whose median stands for the level before the failure and at the end."""
 QUIET = {
@@ -102,7 +107,7 @@ def verdict(bare: Outcome, outcome: Outcome) -> str:
     if outcome.bad is not None:
         return f"still non-finite: {outcome.bad} at step {outcome.bad_step}"
     if outcome.crash is not None:
-        return f"the patched script fails: {outcome.crash.splitlines()[0][:120]}"
+        return f"the patched script fails: {shorten(outcome.crash.splitlines()[0], 100, placeholder=' ...')}"
     if not outcome.finite:
         return "still non-finite"
     fresh = sorted(set(outcome.buffers) - set(bare.buffers)) if bare.bad is None else list(outcome.buffers)
@@ -136,11 +141,22 @@ def unhealthy(bare: Outcome, outcome: Outcome) -> str:
         start, window = (early or own)[:WINDOW], early[-WINDOW:] or own[:WINDOW]
         reference = min(statistics.median(start), statistics.median(window))
         spread = max(abs(v - statistics.median(start)) for v in start) if len(start) > 1 else 0.0
+        reference = max(reference, _level_of_the_failing_step(bare, outcome, place, failed))
         limit = reference + max(2 * abs(reference), 4 * min(spread, 10 * abs(reference)), 1.0)
         after = statistics.median(own[-WINDOW:])
         if after > limit and after > statistics.median(own[:WINDOW]) * 1.5:
             return f"finite, but the loss ends at {after:.3g} (it was {reference:.3g})"
     return ""
+
+
+def _level_of_the_failing_step(bare: Outcome, outcome: Outcome, place: str, failed: int) -> float:
+    """The finite loss of the step that failed, where the patched run has the same: then the data of that step brought
+    it, and no divergence that the patch ends."""
+    before = [v for s, p, v in bare.losses if p == place and s == failed and math.isfinite(v)]
+    after = [v for s, p, v in outcome.losses if p == place and s == failed]
+    if before and after and abs(before[-1] - after[-1]) <= SAME_LOSS * abs(before[-1]):
+        return before[-1]
+    return -math.inf
 
 
 # -- running ---------------------------------------------------------------------------------------------------------
@@ -179,7 +195,7 @@ def run(
                 else Outcome(timed_out=True)
             )
         if not result.exists():
-            return Outcome(crash="the process died")
+            return Outcome(crash=DIED)
         return outcome(json.loads(result.read_text()))
     finally:
         shutil.rmtree(root, ignore_errors=True)

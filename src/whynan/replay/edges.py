@@ -227,14 +227,17 @@ BACKWARD: dict[str, dict[str, Rule]] = {
 """What the derivative of the op makes non-finite, by the arguments of the op itself."""
 
 
-def edges(record: OpRecord, ref: TensorRef, derivative: bool = False) -> tuple[Edge, ...]:
-    """The edges of the argument `ref` of an op (of its derivative); empty where no single number says it."""
+def edges(record: OpRecord, ref: TensorRef, derivative: bool = False, largest: float | None = None) -> tuple[Edge, ...]:
+    """The edges of the argument `ref` of an op (of its derivative); empty where no single number says it.
+
+    largest: the largest finite number of another dtype, to ask where the edges would be in that one.
+    """
     rules = (BACKWARD if derivative else FORWARD).get(_plain(record.plan.base), {})
     rule = rules.get(ref.name.partition("[")[0])
     made = next((r.dtype for r in record.outputs if r.dtype.is_floating_point), None)
     if rule is None or made is None:
         return ()
-    return rule(Call(torch.finfo(made).max, _numbers(record)))
+    return rule(Call(largest or torch.finfo(made).max, _numbers(record)))
 
 
 def edge(found: tuple[Edge, ...], low: float | None, high: float | None) -> Edge | None:

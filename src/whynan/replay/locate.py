@@ -211,7 +211,7 @@ def _trace_back(found: Located, microscope: Microscope, tensors: list[Tensor], r
         entered = None  # a constant from Python, and a birth from it
     if entered is not None:
         found.finding, name = entered
-        found.source = name or Name("local", "a value made outside the iteration")
+        found.source = name or Name("local", "a value made outside of torch")
         assert found.finding is not None and found.finding.source is not None
         found.source_tensor = found.finding.source.tensor
         if name is not None:
@@ -327,7 +327,8 @@ def _earlier_snapshot(found: Located, run: LoopRun) -> Snapshot | None:
             continue
         for entry in snapshot.entries.values():
             with contextlib.suppress(RuntimeError, NotImplementedError):
-                if entry.alias.untyped_storage()._cdata == storage and entry.copy is not None and is_finite(entry.then()):
+                same = entry.alias.untyped_storage()._cdata == storage
+                if same and entry.copy is not None and is_finite(entry.then()):
                     complete = run.record.at_or_before(snapshot.index) is snapshot
                     return snapshot if complete else None
     return None

@@ -1,13 +1,13 @@
 """Which line of the user's numpy code divided by zero, overflowed or computed something invalid.
 
 numpy calls back on floating-point errors when told to (`np.seterrcall`); the callback sees the line on the call stack.
-Only used in re-runs: the first run keeps numpy's own handling, and what the user sets with `np.seterr`.
+Only used in re-executions and re-runs: the first run keeps numpy's own handling, and what the user sets with
+`np.seterr`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import linecache
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whynan.case.facts import Birth
+from whynan.case.facts import Birth, Site
+from whynan.tensors.expression import site_of
 
 _MAKES = {"divide by zero": ("inf", "nan"), "overflow": ("inf",), "invalid value": ("nan",)}
 
@@ -25,19 +26,19 @@ _MAKES = {"divide by zero": ("inf", "nan"), "overflow": ("inf",), "invalid value
 class Event:
     kind: str  # numpy's word
     phase: str
-    file: str
-    line: int
-    function: str
+    site: Site  # the very operator or call of the user's line
 
 
 class NumpyWatch:
-    """Records floating-point errors with the user's line; on from construction, for the rest of the process."""
+    """Records floating-point errors with the user's line, from `start` to the end of the process, or in `on()`."""
 
     def __init__(self, is_user_file: Callable[[str], bool], phase: Callable[[], str]) -> None:
         self.events: list[Event] = []
         self._is_user_file = is_user_file
         self._phase = phase
-        self._seen: set[tuple[str, str, int, str]] = set()
+        self._seen: set[tuple[str, Site, str]] = set()
+
+    def start(self) -> None:
         numpy: Any = sys.modules.get("numpy")
         if numpy is None:
             return
@@ -45,7 +46,24 @@ class NumpyWatch:
         numpy.seterr(divide="call", over="call", invalid="call", under="ignore")
         # what the user sets must not switch the watch off
         numpy.seterr = lambda *args, **kwargs: numpy.geterr()
-        numpy.errstate = _unchanged
+        numpy.errstate = _unless_raised(numpy.errstate)
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        """For a while; what was seen before is forgotten. Not where the program wants errors to be raised."""
+        numpy: Any = sys.modules.get("numpy")
+        if numpy is None or "raise" in numpy.geterr().values():
+            yield
+            return
+        before = numpy.geterr(), numpy.geterrcall(), numpy.seterr, numpy.errstate
+        self.events, self._seen = [], set()
+        self.start()
+        try:
+            yield
+        finally:
+            settings, callback, numpy.seterr, numpy.errstate = before
+            numpy.seterr(**settings)
+            numpy.seterrcall(callback)
 
     def _called(self, kind: str, flag: int) -> None:
         frame: Any = sys._getframe(1)
@@ -53,8 +71,8 @@ class NumpyWatch:
             frame = frame.f_back
         if frame is None:
             return
-        event = Event(kind, self._phase(), frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
-        key = (kind, event.file, event.line, event.phase)
+        event = Event(kind, self._phase(), site_of(frame.f_code, frame.f_lasti))
+        key = (kind, event.site, event.phase)
         if key not in self._seen and len(self.events) < 1000:
             self._seen.add(key)
             self.events.append(event)
@@ -74,16 +92,24 @@ class NumpyWatch:
             kind=kind,
             op=None,
             api="numpy",
-            file=event.file,
-            line=event.line,
-            function=event.function,
-            source=linecache.getline(event.file, event.line).rstrip("\n") or None,
+            file=event.site.file,
+            line=event.site.line,
+            end_line=event.site.end_line,
+            column=event.site.column,
+            end_column=event.site.end_column,
+            source=event.site.source,
+            expression=event.site.expression,
+            function=event.site.function,
             note=f"numpy reported '{event.kind} encountered' in this line",
         )
 
 
-@contextlib.contextmanager
-def _unchanged(*args: Any, **kwargs: Any) -> Iterator[None]:
-    yield
+def _unless_raised(real: Callable[..., Any]) -> Callable[..., Any]:
+    """An `errstate` that changes nothing, unless errors are to be raised: the program may count on that."""
 
+    @contextlib.contextmanager
+    def errstate(*args: Any, **kwargs: Any) -> Iterator[None]:
+        with real(*args, **kwargs) if "raise" in kwargs.values() else contextlib.nullcontext():
+            yield
 
+    return errstate

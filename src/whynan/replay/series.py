@@ -3,6 +3,8 @@
     step          optimizer steps completed before it; for a program without an optimizer, backward passes
     loss          the last loss of the step that `backward` was called on, or the first that was not finite
     grad_norm     2-norm over the gradients handed to the optimizer
+    grad_absmax   the largest finite of these gradients, where all were read in one pass (on CUDA)
+    grad_absmin   the smallest that is not 0, of the same
     param_norm    2-norm over the parameters after the step, where they were looked at
     update_ratio  change of that norm from one look to the next, per step and relative: at most |w' - w| / |w|
     lr            largest learning rate of the parameter groups
@@ -24,7 +26,7 @@ STRETCHES = 64  # of the steps before them, each of which gives its extremes
 
 Value = float | None
 Row = dict[str, Value]
-SERIES = ("loss", "grad_norm", "param_norm", "update_ratio", "lr")
+SERIES = ("loss", "grad_norm", "grad_absmax", "grad_absmin", "param_norm", "update_ratio", "lr")
 
 
 def series(history: History) -> dict[str, list[Any]]:
@@ -53,6 +55,9 @@ def _rows(history: History) -> dict[int, Row]:
         put(backward - 1 if by_hand else step, "loss", loss)
     for step, _, norms in history.grad_norms:
         put(step, "grad_norm", total(norms))
+    for step, _, largest, smallest in history.grad_extremes:
+        put(step, "grad_absmax", largest)
+        put(step, "grad_absmin", smallest if math.isfinite(smallest) else None)  # all of them are 0
     latest: dict[int, float] = {}  # norm of the parameters of each optimizer
     before: tuple[int, float] | None = None
     for step, who, norms in history.param_norms:

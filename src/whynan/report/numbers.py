@@ -61,6 +61,14 @@ def kind(shape: tuple[int, ...], dtype: str) -> str:
     return _SHORT.get(name, name) + (f"[{', '.join(map(str, shape))}]" if shape else "")
 
 
+def clipped(text: str, most: int) -> str:
+    """At most `most` characters, cut between words where that is possible; what is left out shows as "..."."""
+    if len(text) <= most:
+        return text
+    kept = text[: most - 3]
+    return (kept.rpartition(" ")[0] or kept) + "..."
+
+
 def index(position: tuple[int, ...]) -> str:
     """The index of an element: [3, 0]."""
     return f"[{', '.join(map(str, position))}]"

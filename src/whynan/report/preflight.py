@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
@@ -12,14 +13,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..case.preflight import Column, Preflight, Problem
+from ..case.preflight import Column, Edge, Layer, OpHeadroom, Preflight, Problem
 from .terminal import print_tight
 from .words import visible
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 PARTS = {"data": "Data", "initialization": "Initialization", "step": "One step", "settings": "Settings",
           "source": "Source"}  # fmt: skip
-MOST_COLUMNS, MOST_LAYERS, MOST_EDGES = 12, 24, 8  # rows of a table; the worst ones
+MOST_COLUMNS, MOST_LAYERS, MOST_EDGES, MOST_OPS = 8, 12, 6, 8  # rows of a table; the worst ones
+TIGHT, NEAR = 2.0, 5.0  # powers of ten of room in float16 below which a factor is shown, or the distance of an exp
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def counted(answer: Preflight) -> str:
 def looked_at(answer: Preflight) -> str:
     """How much was looked at."""
     steps = f"{answer.tried:,} batches tried" if answer.tried > 1 else "one step"
-    return f"{answer.samples:,} samples in {answer.batches:,} batches, {len(answer.layers)} layers, {steps}"
+    also = "".join(f", {samples:,} in {name}" for name, samples in answer.loaders.items())
+    steps += f", the first {answer.updates:,} iterations" if answer.updates > 1 else ""
+    own = f"{answer.samples:,} samples in {answer.batches:,} batches" if answer.batches else "no data found"
+    return f"{own}{also}, {len(answer.layers)} layers, {steps}"
 
 
 def _headline(answer: Preflight) -> Text:
@@ -119,33 +124,69 @@ def tables(answer: Preflight) -> Iterator[Rows]:
     if answer.columns:
         yield Rows("Columns", _COLUMN_HEADS, _column_rows(answer.columns), len(answer.columns))
     if answer.layers:
-        heads = ("layer", "kind", "activation std", "absmax", "gradient norm", "gain", "std if redrawn", "float16")
+        heads = ("layer", "kind", "std", "redrawn", "absmax", "grad norm", "gain", "float16")
         half = {h.module: h.float16 for h in answer.headroom}
         rows = [
-            (layer.name, layer.kind, layer.activation_std, layer.activation_absmax, layer.gradient_norm, layer.gain,
-             layer.std_recommended, half.get(layer.name, ""))
-            for layer in answer.layers[:MOST_LAYERS]
+            (layer.name, layer.kind, layer.activation_std, layer.std_recommended, layer.activation_absmax,
+             layer.gradient_norm, layer.gain, half.get(layer.name, ""))
+            for layer in _layers_that_stand_out(answer.layers, half)
         ]  # fmt: skip
         yield Rows("Layers", heads, rows, len(answer.layers))
     if answer.edges:
-        titles = ("at", "op", "argument", "nearest", "edge", "distance")
+        titles: tuple[str, ...] = ("at", "op", "argument", "nearest", "edge", "distance")
         near: list[tuple[Any, ...]] = [
-            (f"{e.file}:{e.line}" if e.file else "", e.op, e.argument, e.nearest, e.edge, e.distance)
-            for e in answer.edges[:MOST_EDGES]
-        ]  # fmt: skip
+            (_at(e), _name(e.op), e.argument, e.nearest, e.edge, e.distance) for e in answer.edges[:MOST_EDGES]
+        ]
         yield Rows("Closest to an edge", titles, near, len(answer.edges))
+    if chosen := _tightest(answer.ops):
+        titles = ("at", "op", "of", "value", "float16", "bfloat16", "autocast")
+        near = [
+            (_at(o), _name(o.op), o.argument, o.nearest, o.float16, o.bfloat16, "float32" if o.autocast else "")
+            for o in chosen
+        ]
+        yield Rows("In half precision", titles, near, len(chosen))
     if answer.settings:
         yield Rows("Optimizer", ("group", "options"), list(answer.settings.items()), len(answer.settings))
+
+
+def _at(thing: Edge | OpHeadroom) -> str:
+    return f"{thing.file}:{thing.line}" if thing.file else ""
+
+
+def _name(op: str) -> str:
+    return op.removeprefix("aten::")
+
+
+def _tightest(ops: tuple[OpHeadroom, ...]) -> list[OpHeadroom]:
+    """What would be lost, then the operands with an edge, and results and gradients close to theirs."""
+    lost = [op for op in ops if op.room_float16 <= 0]
+    near = [op for op in ops if 0 < op.room_float16 < (TIGHT if "times" in op.float16 else NEAR)]
+    chosen: dict[tuple[object, ...], OpHeadroom] = {}
+    for op in (*lost, *near):
+        chosen.setdefault((op.file, op.line, op.op), op)
+    return list(chosen.values())[:MOST_OPS]
+
+
+def _layers_that_stand_out(layers: tuple[Layer, ...], half: dict[str, str]) -> list[Layer]:
+    """In the order in which they ran; of many, those that do not fit float16, or whose scale is farthest from 1."""
+
+    def far(layer: Layer) -> tuple[bool, float]:
+        std = layer.activation_std
+        size = abs(math.log10(std)) if std and math.isfinite(std) else 0.0
+        return half.get(layer.name, "fits") != "fits", size
+
+    chosen = {id(layer) for layer in sorted(layers, key=far, reverse=True)[:MOST_LAYERS]}
+    return [layer for layer in layers if id(layer) in chosen]
 
 
 _COLUMN_HEADS = ("column", "dtype", "values", "nan", "inf", "min", "median", "max", "std")
 
 
 def _column_rows(columns: tuple[Column, ...]) -> list[tuple[Any, ...]]:
-    """The columns that stand out: not finite first, then those with the farthest value."""
-    chosen = sorted(columns, key=lambda c: (-(c.nan + c.inf), -(c.worst_z or 0.0)))[:MOST_COLUMNS]
+    """The columns that stand out: not finite first, then those with the farthest value, of other data last."""
+    chosen = sorted(columns, key=lambda c: (-(c.nan + c.inf), ": " in c.tensor, -(c.worst_z or 0.0)))[:MOST_COLUMNS]
     return [
-        (c.tensor if c.index is None else f"{c.tensor}[{c.index}]", c.dtype, c.count, c.nan or None, c.inf or None,
+        (c.tensor if c.index is None else f"{c.tensor}[:, {c.index}]", c.dtype, c.count, c.nan or None, c.inf or None,
          c.min, c.median, c.max, c.std)
         for c in chosen
     ]  # fmt: skip

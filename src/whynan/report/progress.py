@@ -1,8 +1,8 @@
 """What whynan is doing while the reader waits, on stderr.
 
-On a terminal a bar that fills as the time allotted to a stage runs out, and that is gone at the end; in a log one plain
-line for each stage. It is written to a duplicate of the descriptor, since standard error is silenced while iterations
-are executed again.
+On a terminal a bar that fills as the batches of a stage go by, or as the time allotted to it runs out, and that is gone
+at the end; in a log one plain line for each stage. It is written to a duplicate of the descriptor, since standard error
+is silenced while iterations are executed again.
 """
 
 from __future__ import annotations
@@ -42,16 +42,23 @@ class Progress:
         if stream is not None:
             self._quietly(stream.close)
 
-    def stage(self, text: str, seconds: float | None = None, *, log: bool = True) -> None:
-        """Say that `text` ("looking for the cause") begins, and may take up to `seconds`.
+    def stage(self, text: str, seconds: float | None = None, *, log: bool = True, batches: int | None = None) -> None:
+        """Say that `text` ("looking for the cause") begins, and may take up to `seconds`, or has so many `batches`.
 
         `log=False` leaves the stage out where there is no terminal to wait at.
         """
         bars, stream = self._bars, self._stream
         if bars is not None:
-            self._quietly(lambda: _next_task(bars, text, seconds))
+            self._quietly(lambda: _next_task(bars, text, seconds, batches))
         elif stream is not None and log:
-            self._quietly(lambda: print(f"whynan: {text} ...", file=stream, flush=True))
+            many = f" ({batches:,} batches)" if batches else ""
+            self._quietly(lambda: print(f"whynan: {text}{many} ...", file=stream, flush=True))
+
+    def advance(self) -> None:
+        """One more batch of the stage is done."""
+        bars = self._bars
+        if bars is not None:
+            self._quietly(lambda: bars.update(bars.task_ids[-1], advance=1))
 
     @staticmethod
     def _quietly(act: Callable[[], Any]) -> None:
@@ -59,10 +66,11 @@ class Progress:
             act()
 
 
-def _next_task(bars: Bars, text: str, seconds: float | None) -> None:
+def _next_task(bars: Bars, text: str, seconds: float | None, batches: int | None) -> None:
     for task in bars.task_ids:
         bars.remove_task(task)
-    bars.add_task(text, total=seconds, limit=f"of at most {seconds:.0f} s" if seconds else "")
+    limit = f"of at most {seconds:.0f} s" if seconds else ""
+    bars.add_task(text, total=batches or seconds, limit=limit, batches=batches)
 
 
 def _bars(stream: IO[str]) -> Bars:
@@ -73,15 +81,19 @@ def _bars(stream: IO[str]) -> Bars:
     from rich.text import Text
 
     class Allotted(BarColumn):
-        """Fills with the time that has passed of what the stage may take."""
+        """Fills with the batches that are done, else with the time that has passed of what the stage may take."""
 
         def render(self, task: Task) -> ProgressBar:
-            passed = min(task.elapsed or 0.0, task.total or 0.0)
+            done = task.completed if task.fields["batches"] else task.elapsed or 0.0
+            passed = min(done, task.total or 0.0)
             return ProgressBar(total=task.total, completed=passed, width=24, pulse=task.total is None)
 
     class Passed(TextColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.elapsed or 0.0:.0f} s {task.fields['limit']}", style="dim")
+            total = f" of {task.fields['batches']:,}" if task.fields["batches"] else ""
+            batches = f"{task.completed:,.0f}{total} batches, " if task.completed or total else ""
+            limit = "" if batches else task.fields["limit"]
+            return Text(f"{batches}{task.elapsed or 0.0:.0f} s {limit}", style="dim")
 
     console = Console(file=stream, force_terminal=True, force_jupyter=False, highlight=False, markup=False, emoji=False)
     columns = (

@@ -15,6 +15,7 @@ LEVELS = {
     "guess": "a guess",
 }
 _NAMES = {"nan": "NaN", "inf": "Inf"}
+_MESSAGE = 120  # characters of an exception
 _SHORT, _NEAR = 7, 2  # a path of so many steps is shown whole; so many neighbours of an event are kept
 
 
@@ -40,7 +41,8 @@ def headline(report: Report) -> str:
 def symptom_text(symptom: Symptom) -> str:
     """What the user could notice: "the gradient of fc.weight became nan"."""
     if symptom.what == "exception":
-        message = (symptom.value or "").strip().split("\n")[-1]
+        lines = [line for line in (symptom.value or "").strip().split("\n") if line != "Traceback"]
+        message = numbers.clipped(lines[0], _MESSAGE) if lines else ""
         return f"An exception ({message})" if message else "An exception"
     name = ""
     if symptom.name and symptom.name != symptom.what:
@@ -117,7 +119,8 @@ def elements(birth: Birth) -> list[str]:
         some = ", ".join(numbers.index(position) for position in birth.elements.first[:4])
         more = ", ..." if birth.elements.count > len(birth.elements.first[:4]) else ""
         amount = numbers.count(birth.elements.count, birth.elements.total)
-        lines.append(f"bad elements {amount}" + (f", first {some}{more}" if some else ""))
+        one = birth.elements.total == 1
+        lines.append(f"bad elements {amount}" + (f", first {some}{more}" if some and not one else ""))
     if birth.rows:
         rows = ", ".join(map(str, birth.rows[:8])) + (", ..." if len(birth.rows) > 8 else "")
         lines.append(f"batch row{'s' if len(birth.rows) > 1 else ''} {rows}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch.utils.data import dataloader
 
+NO_WORKERS = {"num_workers": 0, "timeout": 0, "prefetch_factor": None, "persistent_workers": False}
 KEPT = 256  # batches per iterator; more than workers ever prefetch
 
 
@@ -70,3 +71,14 @@ def replaced_iterators(replace: Callable[[Any], Any]) -> Iterator[None]:
         yield
     finally:
         kind.__iter__ = original  # type: ignore[method-assign]
+
+
+def without_workers() -> None:
+    """From now on every `DataLoader` yields in this process, which is to be ended soon."""
+    original = dataloader.DataLoader._get_iterator
+
+    def in_this_process(self: Any) -> Any:
+        self.__dict__.update(NO_WORKERS)
+        return original(self)
+
+    dataloader.DataLoader._get_iterator = in_this_process  # type: ignore[method-assign]

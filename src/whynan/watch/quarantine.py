@@ -2,7 +2,7 @@
 
 The first execution already printed, logged and saved. Standard output and error go to the null device at the level of
 file descriptors (C++ and logging handlers included), files opened for writing go to memory, those that were open before
-keep their content (`openfiles`), and the calls that move or delete files do nothing.
+keep their content (`openfiles`), and the calls that move or delete files do nothing (but for those of multiprocessing).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,12 +58,17 @@ def no_side_effects() -> Iterator[None]:
             setattr(owner, name, value)
 
     real = io.open
+    # asked for now: the first answer is tried out with a file, which could not be removed again
+    meeting_places = os.path.join(tempfile.gettempdir(), "pymp-")
     patch(builtins, "open", _readonly(real))
     patch(io, "open", _readonly(real))
-    for name in ("remove", "unlink", "rename", "replace", "rmdir", "mkdir", "makedirs", "symlink", "link", "truncate"):
+    for name in ("rename", "replace", "makedirs", "symlink", "link", "truncate"):
         patch(os, name, _nothing)
-    for name in ("rmtree", "move", "copy", "copy2", "copyfile", "copytree"):
+    for name in ("move", "copy", "copy2", "copyfile", "copytree"):
         patch(shutil, name, _nothing)
+    for owner, names in ((os, ("mkdir", "rmdir", "remove", "unlink")), (shutil, ("rmtree",))):
+        for name in names:
+            patch(owner, name, _for_processes(getattr(owner, name), meeting_places))
     torch = sys.modules.get("torch")
     if torch is not None:
         patch(torch, "save", _nothing)
@@ -113,6 +119,15 @@ def _silent(stream: Any) -> Any:
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
+
+
+def _for_processes(real: Callable[..., Any], prefix: str) -> Callable[..., Any]:
+    """Does nothing but in the folders in which multiprocessing meets: workers of a DataLoader are to start."""
+
+    def guarded(path: Any, *args: Any, **kwargs: Any) -> Any:
+        return real(path, *args, **kwargs) if isinstance(path, str) and path.startswith(prefix) else None
+
+    return guarded
 
 
 def _readonly(real: Callable[..., Any]) -> Callable[..., Any]:

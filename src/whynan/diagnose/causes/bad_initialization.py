@@ -43,6 +43,7 @@ NAME = "bad-initialization"
 CLASS = "bad-initialization"
 REMEDIES = ("reinitialize", "normalization-layer")
 
+ORDINARY = 1.3  # of the gain of a layer: PyTorch's own rules give up to about 1
 EARLY = 3  # updates: parameters are still close to what they were initialised to
 
 
@@ -76,6 +77,8 @@ def assess(inquest: Inquest) -> Assessment:
         score = min(score, 0.7)
     if data is not None and data.scale > 1e4:
         score = min(score, 0.45)
+    if gain <= ORDINARY and factor <= ORDINARY:
+        return NO if inquest.updates > 0 else Assessment(0.25, "It fails before the first update.")
     named = f" of `{params.gain_of}`" if params is not None and params.gain_of else ""
     per_layer = f"; values grow {number(factor)} times per layer" if factor > 1.3 else ""
     when = "before the first update" if inquest.updates == 0 else f"after {inquest.updates} updates"

@@ -48,6 +48,7 @@ def assess(inquest: Inquest) -> Assessment:
     if not in_batch and not in_data:
         return NO
     what = birth.tensor if birth is not None and birth.tensor else found.name if found is not None else "the batch"
+    what = f"`{what}`" if " " not in what else what
     rows = birth.rows if birth is not None else ()
     bad = birth.elements.count if birth is not None and birth.elements is not None else None
     where = f" in {count(len(rows), 'row')} ({listed(rows[:4])}{', ...' if len(rows) > 4 else ''})" if rows else ""
@@ -59,11 +60,11 @@ def assess(inquest: Inquest) -> Assessment:
     return Assessment(
         # the op in the user's preprocessing is the better name for what has to be changed, where it is known
         0.7 if made else 0.92,
-        f"The batch of step {step} already holds {many}{where} in `{what}` before the model sees it{source}.",
+        f"The batch of step {step} already holds {many}{where} in {what} before the model sees it{source}.",
         (
             saw(
                 "values of the batch before the step",
-                f"{many} in `{what}`{where}",
+                f"{many} in {what}{where}",
                 "the data are to blame, not the model",
             ),
         ),

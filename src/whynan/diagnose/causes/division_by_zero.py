@@ -63,10 +63,11 @@ def assess(inquest: Inquest) -> Assessment:
     if how != "div-zero":
         return NO
     given = operands(inquest)
-    x = given.of("self", "tensor1") if given is not None else None
+    inverse = e.base in ("reciprocal", "rsqrt")  # `1 / x`: the operand is the divisor
+    x = given.of("self", "tensor1") if given is not None and not inverse else None
     zero_over = x is not None and x.all_zero
     what = "0 / 0" if zero_over or (e.kind == "nan") else "a division by 0"
-    many = f" in {given.bad} of {given.total} elements" if given is not None and given.bad else ""
+    many = f" in {given.bad:,} of {given.total:,} elements" if given is not None and given.bad else ""
     total = divisor_count(inquest)
     score = 0.9
     if total is not None and total.whole and total.is_count:

@@ -55,7 +55,7 @@ def assess(inquest: Inquest) -> Assessment:
     if how != "domain":
         return NO
     at = f" of {number(worst)}" if worst is not None else ""
-    many = f", in {given.bad} of {given.total} elements" if given is not None and given.bad else ""
+    many = f", in {given.bad:,} of {given.total:,} elements" if given is not None and given.bad else ""
     return Assessment(
         0.9,
         f"{e.here} is asked for the {e.base or 'value'}{at}{many}: outside of its domain.",

@@ -48,7 +48,7 @@ def assess(inquest: Inquest) -> Assessment:
     x = given.argument() if given is not None else None
     top = max(abs(x.low or 0.0), abs(x.high or 0.0)) if x is not None and x.high is not None else None
     at = f" of {number(top)}" if top is not None else ""
-    many = f" in {given.bad} of {given.total} elements" if given is not None and given.bad else ""
+    many = f" in {given.bad:,} of {given.total:,} elements" if given is not None and given.bad else ""
     return Assessment(
         0.84,
         f"{e.here} takes the exponential{at}{many}; float32 ends at exp(88.7)." if e.dtype != "float16" else

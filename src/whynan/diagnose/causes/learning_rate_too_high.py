@@ -89,6 +89,8 @@ def assess(inquest: Inquest) -> Assessment:
     if series is not None:
         score = 0.88 if how != "exp" or _far_over(inquest) else 0.6
         code = usercode(inquest)
+        if settings is not None and settings.find("lr-negative"):
+            score = min(score, 0.6)
         if code is not None and (code.clip_after_step is not None or code.never_zeroed):
             score = min(score, 0.6)  # the growth is there, and the source says why
         which_way = direction(inquest)

@@ -43,27 +43,40 @@ REMEDIES = ("stable-formulation", "clamp", "add-eps")
 
 SQUASHING = {"_softmax": "softmax", "sigmoid": "sigmoid", "exp": "exp", "_safe_softmax": "softmax", "tanh": "tanh"}
 
+PRODUCTS = frozenset("mul mm bmm baddbmm prod cumprod pow".split())
+FACTORS = 3  # products one after the other that are no longer the way of one squashed value to the logarithm
+PRODUCT = "a product of many small numbers"
+
+
+def _made_by(ops: tuple[str, ...]) -> str | None:
+    """What underflowed, by the ops that led to the argument: many products, else the last squashing function."""
+    last = max((i for i, op in enumerate(ops) if op in SQUASHING), default=-1)
+    if sum(op in PRODUCTS for op in ops[last + 1 :]) >= FACTORS:
+        return PRODUCT
+    name = SQUASHING[ops[last]] if last >= 0 else ""
+    return f"{'an' if name.startswith('e') else 'a'} {name}" if name else None
+
 
 def assess(inquest: Inquest) -> Assessment:
     e, shadow = event(inquest), shadow64(inquest)
     if e is None or shadow is None or mechanism(inquest) != "log-zero":
         return NO
-    before = [SQUASHING[op] for op in shadow.ops if op in SQUASHING]
-    if not shadow.finite and not before:
-        return NO
-    made = f" of a {before[-1]}" if before else ""
+    made = _made_by(shadow.ops)
+    if not shadow.finite and (made is None or made == PRODUCT):
+        return NO  # 0 in float64 as well, and nothing that squashes: a true zero
+    result = f"the result of {made}" if made else "a result"
     argument = next((o for o in shadow.given if not o.integer and o.small), None)
     small = number(argument.small) if argument is not None and shadow.finite else None
     true = f"; in float64 it is {small}" if small else "; even in float64 it underflows"
     wider = shadow32(inquest)
     return Assessment(
         0.6 if wider is not None and wider.finite else 0.95,  # half precision is to blame then
-        f"{e.here} takes the logarithm of 0, the result{made} that underflowed{true}.",
+        f"{e.here} takes the logarithm of 0, {result} that underflowed{true}.",
         (
             saw(
                 "the producing ops again in float64",
                 small or "0",
-                "the zero is an underflow; work on the logits instead",
+                f"the zero is an underflow; work {'with logarithms' if made == PRODUCT else 'on the logits'} instead",
             ),
         ),
         decisive=("op-guard",),

@@ -61,7 +61,7 @@ def assess(inquest: Inquest) -> Assessment:
     if summed is None or summed != "var" and not SQUARES & set(ops):
         return NO
     given = operands(inquest)
-    many = f" in {given.bad} of {given.total} elements" if given is not None and given.bad else ""
+    many = f" in {given.bad:,} of {given.total:,} elements" if given is not None and given.bad else ""
     what = "a variance" if summed == "var" else f"a {summed} of squares"
     return Assessment(
         0.95,

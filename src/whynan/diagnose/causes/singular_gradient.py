@@ -58,7 +58,7 @@ def assess(inquest: Inquest) -> Assessment:
     x = given.forward_argument() if given is not None else None
     value = x.small if x is not None and x.small is not None else None
     at = f" at {number(x.low if x.low == x.high else value)}" if x is not None and value is not None else ""
-    many = f" in {given.bad} of {given.total} elements" if given is not None and given.bad else ""
+    many = f" in {given.bad:,} of {given.total:,} elements" if given is not None and given.bad else ""
     came = " times an incoming gradient of 0 is NaN" if above is not None and above.all_zero else " is infinite"
     return Assessment(
         0.9,

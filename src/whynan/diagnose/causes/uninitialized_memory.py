@@ -30,13 +30,12 @@ from __future__ import annotations
 from whynan.diagnose.assessment import NO, Assessment, saw
 from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.measurements.entering import entered, unwritten
+from whynan.diagnose.measurements.mechanism import ALLOCATIONS
 from whynan.diagnose.measurements.usercode import usercode
 
 NAME = "uninitialized-memory"
 CLASS = "uninitialized-memory"
 REMEDIES = ("initialize-memory", "reinitialize")
-
-ALLOCATIONS = ("empty", "new_empty", "empty_like", "empty_strided", "resize")
 
 
 def assess(inquest: Inquest) -> Assessment:
@@ -49,12 +48,14 @@ def assess(inquest: Inquest) -> Assessment:
     source = found.source if found is not None else birth.source if birth is not None else None
     at = f" in line {line}" if line else ""
     text = f": `{source.strip()}`" if source else ""
+    held = entered(inquest)  # PyTorch's own rules draw parameters, nothing else
+    drawn = held is None or held.kind == "parameter"
     return Assessment(
         0.96,
         f"The memory allocated{at} is read before anything was written to it{text}.",
         (saw("writes to that memory before it was read", "none", "its contents are whatever was there"),),
         decisive=("mend-state", "reinit"),
-        expects={"reinit": True},
+        expects={"mend-state": True} | ({"reinit": True} if drawn else {}),
     )
 
 

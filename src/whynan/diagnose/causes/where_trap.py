@@ -56,7 +56,7 @@ def assess(inquest: Inquest) -> Assessment:
             return NO
         return Assessment(
             0.94,
-            f"A gradient of 0 from `{choice.op}` (line {choice.line}) meets the infinite derivative of "
+            f"A gradient of 0 from the `{choice.op}` in line {choice.line} meets the infinite derivative of "
             f"{e.here}: 0 * inf = NaN.",
             (
                 saw(

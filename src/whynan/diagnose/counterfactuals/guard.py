@@ -20,7 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from whynan.diagnose.counterfactuals.base import experiment
 from whynan.diagnose.inquest import Inquest
 from whynan.diagnose.measurements.event import event
+from whynan.diagnose.measurements.fill import leftover
 from whynan.diagnose.measurements.linalg import is_linalg
+from whynan.diagnose.measurements.mechanism import mechanism
 from whynan.replay.eager import eager
 from whynan.watch.attempts import Attempt
 from whynan.watch.snapshot import Snapshot
@@ -121,12 +123,24 @@ def _aligned(func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) 
     return func(*args, **kwargs)
 
 
+def _filled(func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """0 in the place of infinities."""
+
+    def mended(x: Any) -> Any:
+        floating = isinstance(x, Tensor) and x.is_floating_point()
+        return x.masked_fill(x.isinf(), 0.0) if floating and bool(x.isinf().any()) else x
+
+    return func(*map(mended, args), **kwargs)
+
+
 def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
     return {k: v for k, v in kwargs.items() if k != name}
 
 
-_DIV = "div div_ true_divide divide __truediv__ __rtruediv__ __itruediv__ __rdiv__ __div__ reciprocal remainder "
-"fmod addcdiv __mod__"
+_DIV = (
+    "div div_ true_divide divide __truediv__ __rtruediv__ __itruediv__ __rdiv__ __div__ reciprocal remainder "
+    "fmod addcdiv __mod__"
+)
 _POW = "pow pow_ __pow__ __rpow__ __ipow__ float_power square"
 _CLOSED = "acos asin atanh erfinv arccos arcsin arctanh"
 _EXP = "exp exp2 expm1 sinh cosh exp_ poisson_nll_loss"
@@ -150,6 +164,7 @@ FAMILIES: dict[str, tuple[str, Guarded]] = {
     "_ctc_loss": ("ctc_loss", _aligned),
 }
 """Op or derivative -> (names in the Python interface, guard)."""
+ANY: frozenset[str] = frozenset()  # every function that the line calls
 _LINALG = (
     "inv inverse svd eigh eig cholesky cholesky_ex inv_ex solve solve_ex slogdet logdet det qr pinv lstsq "
     "linalg_svd linalg_eigh linalg_inv linalg_solve linalg_cholesky linalg_slogdet linalg_qr"
@@ -162,6 +177,8 @@ def family(inquest: Inquest) -> tuple[frozenset[str], Guarded] | None:
     e = event(inquest)
     if e is None or e.phase not in ("forward", "backward") or inquest.birth is None or inquest.birth.line is None:
         return None
+    if mechanism(inquest) == "infinities" and leftover(inquest) is not None:
+        return ANY, _filled
     for name in (e.node, e.base) if e.node else (e.base,):
         if name in FAMILIES:
             names, guard = FAMILIES[name]
@@ -186,7 +203,8 @@ class FunctionGuard(TorchFunctionMode):
             if "linalg" in str(func)
             else getattr(func, "__name__", "")
         )
-        if (name in self.names or getattr(func, "__name__", "") in self.names) and self._here():
+        chosen = not self.names or name in self.names or getattr(func, "__name__", "") in self.names
+        if chosen and self._here():
             if func.__name__.endswith("_") and not func.__name__.endswith("__"):
                 return func(*args, **kwargs)  # in place: a guarded copy would not be the user's tensor
             return self.guard(func, list(args), dict(kwargs))

@@ -1,5 +1,5 @@
-"""The control: the same iterations again, with nothing changed. It has to fail again, or no other result means "
-"anything."""
+"""The control: the same iterations again, with nothing changed. It has to fail again, or no other result means
+anything."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from whynan.diagnose.inquest import Inquest
+from whynan.diagnose.words import count
 from whynan.tensors.many import is_finite
 from whynan.watch.attempts import Attempt, Outcome
 
@@ -21,8 +22,8 @@ MENDING = frozenset({"op-guard", "impute", "mend-state", "float32"})
 
 @dataclass(frozen=True)
 class Verdict:
-    """`passed`: nothing non-finite and a healthy loss. `finite` alone is not enough. `steps` iterations beyond "
-    "the failure."""
+    """`passed`: nothing non-finite and a healthy loss. `finite` alone is not enough. `steps` iterations beyond
+    the failure."""
 
     experiment: str
     title: str
@@ -60,7 +61,9 @@ def judge(inquest: Inquest, name: str, title: str, attempt: Attempt, outcome: Ou
         at = attempt.snapshot.index + max(0, outcome.executed - 1)
         later = at - inquest.index
         when = (
-            "at the same iteration" if later == 0 else f"{abs(later)} iterations {'later' if later > 0 else 'earlier'}"
+            "at the same iteration"
+            if later == 0
+            else f"{count(abs(later), 'iteration')} {'later' if later > 0 else 'earlier'}"
         )
         words = f"failed again {when}: {outcome.symptom.what} {outcome.symptom.value}"
         elsewhere = name == "identical" and later < 0 and _was_finite(inquest, outcome.symptom)
@@ -110,8 +113,8 @@ def _same_error(inquest: Inquest, error: BaseException | None) -> bool:
 
 
 def _our_fault(error: BaseException | None) -> bool:
-    """Dtype and shape complaints come from the change, not from the failure."""
-    return isinstance(error, (TypeError, RuntimeError, ValueError, NotImplementedError))
+    """Complaints about a dtype, a shape or a missing method come from the change, not from the failure."""
+    return isinstance(error, (TypeError, AttributeError, RuntimeError, ValueError, NotImplementedError))
 
 
 def _watched_is_bad(inquest: Inquest) -> bool:

@@ -1,4 +1,4 @@
-"""A tenth of the learning rate, from an earlier iteration on."""
+"""Another learning rate from an earlier iteration on: a tenth, the last finite one, none below 0."""
 
 from __future__ import annotations
 
@@ -37,5 +37,19 @@ def finite_rate(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
     def change(group: dict[str, Any]) -> None:
         if not math.isfinite(float(group.get("lr", 0.0))):
             group["lr"] = good[-1] if good else 0.0
+
+    return Attempt(snapshot=snapshot, until=until, around=lambda index: with_options(inquest, change))
+
+
+def _rate_went_negative(inquest: Inquest) -> bool:
+    history = inquest.history
+    return has_optimizers(inquest) and history is not None and any(v < 0 for _, _, values in history.lr for v in values)
+
+
+@experiment("positive-lr", "with the learning rate kept from going below 0", start="early", applies=_rate_went_negative)
+def positive_rate(inquest: Inquest, snapshot: Snapshot, until: int) -> Attempt:
+    def change(group: dict[str, Any]) -> None:
+        if "lr" in group:
+            group["lr"] = max(group["lr"], 0.0)
 
     return Attempt(snapshot=snapshot, until=until, around=lambda index: with_options(inquest, change))

@@ -1,2 +1,2 @@
-"""What can be measured about a failure. Each file is one measurement: a function of the inquest with a frozen "
-"result."""
+"""What can be measured about a failure. Each file is one measurement: a function of the inquest with a frozen
+result."""

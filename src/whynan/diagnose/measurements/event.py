@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass, field
 
 from whynan.diagnose.inquest import Inquest, measurement
 
-_NODE = re.compile(r"Backward\d*$")
+_NODE = re.compile(r"Backward\d+$")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def event(inquest: Inquest) -> Event | None:
     record = inquest.record
     text = " ".join((birth.expression or birth.source or "").split())
     said = numpy_word(birth.note or "")
-    base = bare(birth.op) if birth.op else _from_numpy(said, text)
+    base = bare(birth.op) if birth.op else _from_numpy(said, text, birth.expression)
     scalars: dict[str, float] = {}
     if record is not None:
         given = dict(zip(record.plan.names, record.args)) | record.kwargs
@@ -72,8 +73,11 @@ def bare(op: str) -> str:
 
 
 def derivative(node: str | None) -> str | None:
-    """ "SqrtBackward0" -> "sqrt", "LinalgSvdBackward0" -> "linalgsvd"."""
-    return _NODE.sub("", node).lower() if node else None
+    """ "SqrtBackward0" -> "sqrt", "LinalgSvdBackward0" -> "linalgsvd".
+
+    None for the backward of an `autograd.Function` ("SincBackward", without a number): its ops are as written there.
+    """
+    return _NODE.sub("", node).lower() if node and _NODE.search(node) else None
 
 
 def numpy_word(note: str) -> str | None:
@@ -81,10 +85,25 @@ def numpy_word(note: str) -> str | None:
     return found.group(1) if found else None
 
 
-def _from_numpy(said: str | None, text: str) -> str:
-    """numpy says what kind of error, the source says which function."""
+_OPERATORS = {ast.Div: "div", ast.FloorDiv: "floor_divide", ast.Mod: "remainder", ast.Mult: "mul", ast.Pow: "pow"}
+
+
+def _operator(expression: str | None) -> str | None:
+    """ "(x - m) / s" -> "div"; None for a call, whose name the text gives, or where the expression is not whole."""
+    try:
+        root = ast.parse((expression or "").strip(), mode="eval").body
+    except SyntaxError:
+        return None
+    return _OPERATORS.get(type(root.op)) if isinstance(root, ast.BinOp) else None
+
+
+def _from_numpy(said: str | None, text: str, expression: str | None) -> str:
+    """numpy says what kind of error, the source says which function; best its very operator, where that is known."""
     if said is None:
         return ""
+    operator = _operator(expression)
+    if operator is not None:
+        return operator
     logs = re.search(r"\blog(10|2|1p)?\b", text)
     if said.startswith("divide"):
         return logs.group(0) if logs else "pow" if re.search(r"\*\*|power", text) and "/" not in text else "div"

@@ -17,8 +17,8 @@ NOT = ("norm", "cross", "vander", "matrixexp", "vecdot", "diagonal", "cond")
 
 @dataclass(frozen=True)
 class Matrix:
-    """Worst of `matrices`: largest over smallest singular value, and the smallest gap of neighbours relative "
-    "to the largest."""
+    """Worst of `matrices`: largest over smallest singular value, and the smallest gap of neighbours relative
+    to the largest."""
 
     size: int
     matrices: int

@@ -30,6 +30,7 @@ SOFTMAXES = frozenset(
 NORMALIZERS = frozenset(
     "native_layer_norm native_group_norm native_batch_norm rms_norm _fused_rms_norm _weight_norm_interface".split()
 )
+ALLOCATIONS = frozenset("empty new_empty empty_like empty_strided empty_permuted resize".split())
 POLYGAMMAS = frozenset({"lgamma", "digamma", "polygamma", "mvlgamma"})
 SINGULAR = frozenset(
     "sqrt rsqrt pow log log2 log10 log1p acos asin acosh atanh hypot xlogy specialxlog1py specialentr "
@@ -43,7 +44,7 @@ def mechanism(inquest: Inquest) -> str:
     e, given = event(inquest), operands(inquest)
     if e is None:
         return "unknown"
-    if inquest.finding is not None and inquest.finding.uninitialised:
+    if inquest.finding is not None and inquest.finding.uninitialised or e.base in ALLOCATIONS:
         return "uninitialised"
     if e.base == "" and not e.node:
         return "unknown"

@@ -14,7 +14,8 @@ from whynan.diagnose.inquest import Inquest, measurement
 
 @dataclass(frozen=True)
 class Problem:
-    """`code` is one of eps-zero, eps-rounds, beta-one, lr-nonfinite, weight-decay-negative, maximize, centered."""
+    """`code` is one of eps-zero, eps-rounds, beta-one, lr-nonfinite, lr-negative, weight-decay-negative, maximize,
+    centered."""
 
     code: str
     optimizer: str
@@ -26,7 +27,7 @@ class Problem:
 class Optimizers:
     kinds: tuple[str, ...]
     problems: tuple[Problem, ...]
-    lr: float | None  # largest finite one
+    lr: float | None  # largest finite one of the latest step
 
     def find(self, *codes: str) -> Problem | None:
         return next((p for p in self.problems if p.code in codes), None)
@@ -36,7 +37,7 @@ class Optimizers:
 def optimizers(inquest: Inquest) -> Optimizers | None:
     kinds: list[str] = []
     problems: list[Problem] = []
-    rates: list[float] = []
+    rates: list[float] = []  # of the latest step
     for optimizer in inquest.optimizers:
         kind = type(optimizer).__name__
         kinds.append(kind)
@@ -47,10 +48,11 @@ def optimizers(inquest: Inquest) -> Optimizers | None:
                 rates.append(rate)
     if inquest.history is not None:
         for step, _, values in inquest.history.lr:
-            bad = [v for v in values if not math.isfinite(v)]
-            if bad and not any(p.code == "lr-nonfinite" for p in problems):
-                problems.append(_rate(kinds[0] if kinds else "the optimizer", bad[0], step))
-            rates += [v for v in values if math.isfinite(v)]
+            bad = next((v for v in values if not math.isfinite(v) or v < 0), None)
+            problem = _rate(kinds[0] if kinds else "the optimizer", bad, step) if bad is not None else None
+            if problem is not None and not any(p.code == problem.code for p in problems):
+                problems.append(problem)
+            rates = [v for v in values if math.isfinite(v)] or rates
     if not kinds and not problems:
         return None
     return Optimizers(tuple(kinds), tuple(problems), max(rates, default=None))
@@ -88,6 +90,8 @@ def _problems(kind: str, group: dict[str, Any]) -> Iterator[Problem]:
 
 def _rate(kind: str, value: float, step: int | None) -> Problem:
     when = f" in step {step}" if step is not None else ""
+    if math.isfinite(value):
+        return Problem("lr-negative", kind, f"the learning rate of {kind} went below 0{when}", value)
     return Problem("lr-nonfinite", kind, f"the learning rate of {kind} is {value}{when}", value)
 
 

@@ -12,10 +12,15 @@ from torch import Tensor
 from whynan.diagnose.inquest import Inquest, measurement
 from whynan.tensors.many import local_values
 
+EMBEDDINGS = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+
 
 @dataclass(frozen=True)
 class Parameters:
-    """Over the parameters that optimizers hold. `gain`: largest std * sqrt(fan_in) among matrices, of `gain_of`."""
+    """Over the parameters that optimizers hold. `gain`: largest std * sqrt(fan_in) among matrices, of `gain_of`.
+
+    Tables of embeddings are no matrices here: their rows are looked up, nothing is summed over them.
+    """
 
     absmax: float
     absmax_of: str | None
@@ -62,6 +67,7 @@ def parameters(inquest: Inquest) -> Parameters | None:
     oldest = inquest.recorder.snapshots[0] if inquest.recorder is not None and inquest.recorder.snapshots else snapshot
     largest, largest_of, before = 0.0, None, 0.0
     gain, gain_of, wide, matrices = 0.0, None, 0, 0
+    tables = {id(m.weight) for root in inquest.modules for m in root.modules() if isinstance(m, EMBEDDINGS)}
     with torch.no_grad():
         for p in parameters_of(inquest):
             copy = saved(snapshot, p)
@@ -72,7 +78,7 @@ def parameters(inquest: Inquest) -> Parameters | None:
             size = finite.abs().max().item() if finite.numel() else 0.0
             if size > largest:
                 largest, largest_of = size, inquest.name_of(p)
-            if p.dim() >= 2 and finite.numel() > 1:
+            if p.dim() >= 2 and finite.numel() > 1 and id(p) not in tables:
                 fan_in = math.prod(p.shape[1:])
                 g = finite.std().item() * math.sqrt(min(fan_in, p.shape[0] if p.dim() == 2 else fan_in))
                 matrices += 1

@@ -99,7 +99,7 @@ class Shadow:
         except Exception:  # no kernel, values not kept: the recorded ones serve
             return None
         self.used[record.index] = record.plan.base
-        return result
+        return [t.to(wider(t.dtype, self.dtype)) for t in result]  # `zeros` and its kin know nothing of the shadow
 
     def _cast(self, value: Tensor | None) -> Tensor | None:
         return None if value is None else value.detach().to(wider(value.dtype, self.dtype))

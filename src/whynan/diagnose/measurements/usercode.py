@@ -16,6 +16,9 @@ _SCHEDULER = re.compile(r"sched|warmup|anneal|plateau|lr_|env\b|environment|samp
 _SCALER = re.compile(r"scaler", re.IGNORECASE)
 
 
+DIVIDED = r"loss\s*/|/\s*(?:accum|n_?micro|micro|len\(|n_batch)"  # a loss that is an average after all
+
+
 @dataclass(frozen=True)
 class Call:
     what: str  # "step", "clip", "zero", "backward", "unscale", "scaler.step", "scale"
@@ -64,8 +67,8 @@ class UserCode:
 
     @property
     def scaled_but_plain_step(self) -> int | None:
-        """Line of an `optimizer.step()` behind a `scaler.scale(loss).backward()`, without `scaler.step` or "
-        "`unscale_`."""
+        """Line of an `optimizer.step()` behind a `scaler.scale(loss).backward()`, without `scaler.step` or
+        `unscale_`."""
         if "scale" not in self.anywhere or "unscale" in self.anywhere:
             return None
         steps = self.lines("step")
@@ -97,7 +100,7 @@ def usercode(inquest: Inquest) -> UserCode | None:
         if _weight(best) > _weight(list(calls)):
             calls = tuple(best)
         sums = sums or bool(re.search(r"reduction\s*=\s*['\"]sum['\"]|\.sum\(\)", text))
-        divides = divides or bool(re.search(r"loss\s*(?:/=|/)|/\s*(?:accum|n_micro|micro)", text, re.IGNORECASE))
+        divides = divides or bool(re.search(DIVIDED, text, re.IGNORECASE))
         conditional = conditional or _conditional(tree)
         inner = inner or _inner_update(tree)
         allocations += _allocations(tree)

@@ -36,10 +36,11 @@ from collections.abc import Iterator
 from whynan.lint.file import File
 from whynan.lint.gradients import without_gradient
 from whynan.lint.guarded import guarded
-from whynan.lint.meaning import through
+from whynan.lint.meaning import constant, through
 from whynan.lint.parts import ARRAYS, TENSORS, computed, short
 from whynan.lint.rule import Hit
 from whynan.lint.values import range_of
+from whynan.remedy.form import Form
 
 CODE = "WN411"
 NAME = "acos-at-one"
@@ -57,5 +58,23 @@ def check(file: File) -> Iterator[Hit]:
         if r.lo >= -1 and r.hi <= 1:
             if differentiable and ((r.hi == 1 and r.top) or (r.lo == -1 and r.bottom)):
                 yield Hit(f.node, f"The derivative of {f.op} is infinite where {text} is 1: {r.top or r.bottom}.")
-        elif computed(inner) and not (r.positive and r.hi < 1):
+        elif (
+            computed(inner)
+            and not _sampled(file, f, inner)
+            and not (r.positive and r.hi < 1)
+            and not _shrunk(file, inner)
+        ):
             yield Hit(f.node, f"Rounding takes {text} beyond 1, where {f.op} is NaN.")
+
+
+def _shrunk(file: File, f: Form) -> bool:
+    """0.95 * cos: kept away from 1."""
+    factors = [constant(file, a) for a in f.args] if f.op == "mul" else []
+    return any(c is not None and abs(c) < 1 for c in factors)
+
+
+def _sampled(file: File, f: Form, inner: Form) -> bool:
+    """acos(1 - 2 * u), which makes angles of draws or of a grid, and the angle of an interpolation."""
+    function = file.function(f.node)
+    slerp = function is not None and "slerp" in function.name.lower()
+    return slerp or (inner.op == "sub" and len(inner.args) == 2 and inner.args[0].number == 1)

@@ -38,6 +38,9 @@ Good
 When it is safe
 ---------------
 Where every sample keeps a key, for example a class token.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -68,7 +71,11 @@ def check(file: File) -> Iterator[Hit]:
         made = flow.meaning(file, call.func) if isinstance(call.func, (ast.Name, ast.Attribute)) else None
         attention = isinstance(made, ast.Call) and file.dotted(made.func) == "torch.nn.MultiheadAttention"
         if attention and not guarded(file, call, mask) and not _optional(file, mask) and not _kept(file, mask):
-            yield Hit(call, f"A sample whose keys are all masked by {short(file, mask)} becomes NaN.")
+            yield Hit(
+                call,
+                f"A sample whose keys are all masked by {short(file, mask)} becomes NaN.",
+                doubtful=not file.program,
+            )
 
 
 def _kept(file: File, mask: ast.expr) -> bool:

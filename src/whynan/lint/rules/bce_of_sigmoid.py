@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from whynan.lint.file import File
+from whynan.lint.gradients import switched_off
 from whynan.lint.losses import losses_of
 from whynan.lint.rule import Hit
 
@@ -46,6 +47,8 @@ REMEDIES = ("stable-formulation",)
 
 def check(file: File) -> Iterator[Hit]:
     for f in losses_of(file, "binary_cross_entropy", "sigmoid"):
+        if switched_off(file, f.node):
+            continue
         yield Hit(
             f.node,
             "Where the sigmoid is exactly 0 or 1, this loss has no gradient; the loss on logits has.",

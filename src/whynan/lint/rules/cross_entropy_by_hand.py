@@ -27,6 +27,9 @@ When it is safe
 ---------------
 Where p is clamped before. The fix writes `F.binary_cross_entropy`, which limits the logarithms to -100, or the form
 with logits where they are visible.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -59,7 +62,12 @@ def check(file: File) -> Iterator[Hit]:
             continue
         if not any(_open(file, x) for x in (p, q)):
             continue
-        yield Hit(f.node, "log(p) and log(1 - p) are -inf at 0 and 1, and 0 * -inf is NaN.", ("bce_by_hand",))
+        yield Hit(
+            f.node,
+            "log(p) and log(1 - p) are -inf at 0 and 1, and 0 * -inf is NaN.",
+            ("bce_by_hand",),
+            doubtful=not file.program,
+        )
 
 
 def _weighted_log(file: File, f: Form) -> tuple[Form, Form] | None:

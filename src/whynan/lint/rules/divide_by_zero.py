@@ -26,6 +26,9 @@ Good
 When it is safe
 ---------------
 Where a test, an eps or a clamp keeps the divisor away from 0; the rule looks for these.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -46,4 +49,5 @@ REMEDIES = ("add-eps", "clamp", "safe-where")
 def check(file: File) -> Iterator[Hit]:
     for d in divisions(file):
         if d.shape == "other":
-            yield Hit(d.form.node, f"Division by {short(file, d.below.node)}, which can be 0: {d.why}.")
+            message = f"Division by {short(file, d.below.node)}, which can be 0: {d.why}."
+            yield Hit(d.form.node, message, doubtful=not file.program)

@@ -37,7 +37,7 @@ from collections.abc import Iterator
 from whynan.lint.file import File
 from whynan.lint.gradients import without_gradient
 from whynan.lint.guarded import guarded
-from whynan.lint.parts import TENSORS, roots, short, sum_of_squares, with_eps, zero
+from whynan.lint.parts import TENSORS, roots, short, singular, sum_of_squares, with_eps
 from whynan.lint.rule import Hit
 from whynan.lint.tensors import tensorial
 from whynan.lint.values import range_of
@@ -58,7 +58,7 @@ def check(file: File) -> Iterator[Hit]:
         if outside is None or without_gradient(file, f.node) or (f.lib == "python" and not tensorial(file, arg)):
             continue
         r = range_of(file, arg)
-        reaches = (zero(file, arg) and not r.count) or (_vector(file, arg) and not r.positive)
+        reaches = (singular(file, arg) and not r.count) or (_vector(file, arg) and not r.positive)
         if reaches and not guarded(file, f.node, arg.node):
             yield Hit(
                 outside,

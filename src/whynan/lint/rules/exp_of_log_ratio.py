@@ -40,7 +40,7 @@ from whynan.lint.file import File
 from whynan.lint.gradients import switched_off
 from whynan.lint.guarded import guarded
 from whynan.lint.meaning import through
-from whynan.lint.parts import TENSORS, short
+from whynan.lint.parts import SHIFT, TENSORS, short
 from whynan.lint.rule import Hit
 from whynan.lint.values import range_of
 from whynan.remedy.form import SELECTING, Form, same
@@ -62,7 +62,8 @@ def check(file: File) -> Iterator[Hit]:
         if inner.op == "sub" and len(inner.args) == 2 and all(_log_probability(file, a) for a in inner.args):
             r = range_of(file, inner)
             itself = same(file, _behind_selection(inner.args[0]), _behind_selection(inner.args[1]))  # p - p.detach()
-            if r.hi > 80 and not itself and not guarded(file, f.node, inner.node):
+            highest = SHIFT.search(file.segment(inner.args[1].node)) is not None  # of rejection sampling: at most 0
+            if r.hi > 80 and not itself and not highest and not guarded(file, f.node, inner.node):
                 yield Hit(f.node, f"The ratio overflows where {short(file, inner.node)} exceeds 88.7 (float32).")
 
 

@@ -33,6 +33,7 @@ fix writes `log_softmax`, which is also more accurate.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from whynan.lint.file import File
@@ -40,6 +41,7 @@ from whynan.lint.guarded import guarded
 from whynan.lint.meaning import through
 from whynan.lint.parts import ARRAYS, TENSORS
 from whynan.lint.rule import Hit
+from whynan.remedy.form import Form
 
 CODE = "WN102"
 NAME = "log-of-softmax"
@@ -52,8 +54,18 @@ def check(file: File) -> Iterator[Hit]:
         if f.lib not in ARRAYS or not f.args:
             continue
         inner = through(file, f.args[0])
-        if inner.op != "softmax" or inner.lib not in ARRAYS or guarded(file, f.node):
+        if inner.op != "softmax" or inner.lib not in ARRAYS or guarded(file, f.node) or _draws(file, f):
             continue
         explicit = inner.arg(1, "dim") is not None
         fix = ("log_of_softmax",) if f.op == "log" and explicit and inner.lib in TENSORS else ()
         yield Hit(f.node, "A softmax underflows to 0 and its logarithm to -inf; log_softmax does not.", fix)
+
+
+def _draws(file: File, f: Form) -> bool:
+    """In a function that draws tokens: -inf is a token that is not drawn."""
+    function = file.function(f.node)
+    return function is not None and "sampl" in function.name.lower() and _infers(function)
+
+
+def _infers(function: ast.AST) -> bool:
+    return not any("loss" in ast.unparse(n).lower() for n in ast.walk(function) if isinstance(n, ast.Name))

@@ -32,6 +32,7 @@ noise `exponential_()` draws numbers above 0, and `F.gumbel_softmax` uses it.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from whynan.lint.file import File
@@ -41,6 +42,7 @@ from whynan.lint.loops import text_around
 from whynan.lint.meaning import through
 from whynan.lint.parts import TENSORS, zero
 from whynan.lint.rule import Hit
+from whynan.remedy import flow
 
 CODE = "WN104"
 NAME = "log-of-uniform"
@@ -56,6 +58,18 @@ def check(file: File) -> Iterator[Hit]:
         if inner.op in ("rand", "rand_like", "uniform"):
             if any(w in text_around(file, f.node) for w in ("topk(", "argmax(", "sort(")):
                 continue  # only the order counts, and -inf has its place in it
+            if _compared(file, f.node):
+                continue  # a draw of 0 is accepted, as it should be
             why = zero(file, f.args[0])
             if why and not switched_off(file, f.node) and not guarded(file, f.node):
                 yield Hit(f.node, f"The logarithm is -inf when the draw is 0: {why}.")
+
+
+def _compared(file: File, node: ast.expr) -> bool:
+    """Whether the logarithm is compared with another, and no more: `accept = log_w > log_u`."""
+    statement = file.statement(node)
+    names = {ast.unparse(t) for t, _ in flow.targets(statement)}
+    uses = [n for n in file.own_nodes(file.scope(node)) if isinstance(n, ast.Name) and n.id in names]
+    later: list[ast.expr] = [n for n in uses if isinstance(n.ctx, ast.Load)]
+    later = later or [node]
+    return all(isinstance(file.parents.get(n), ast.Compare) for n in later)

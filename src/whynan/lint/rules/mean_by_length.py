@@ -25,6 +25,9 @@ Good
 When it is safe
 ---------------
 Where empty sequences are dropped before.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -45,4 +48,8 @@ REMEDIES = ("guard-empty", "clamp", "drop-bad-batch")
 def check(file: File) -> Iterator[Hit]:
     for d in divisions(file):
         if d.shape == "length":
-            yield Hit(d.form.node, f"0 / 0 for an empty sequence: {short(file, d.below.node)} is 0 there.")
+            yield Hit(
+                d.form.node,
+                f"0 / 0 for an empty sequence: {short(file, d.below.node)} is 0 there.",
+                doubtful=not file.program,
+            )

@@ -29,6 +29,9 @@ When it is safe
 ---------------
 Where a test of the mask stands before (`if mask.any():`); the rule looks for one. It is also silent about masks of
 steps, tokens and chance (attention masks, masks made from lengths, random masks), which keep an entry.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -37,9 +40,9 @@ import ast
 from collections.abc import Iterator
 
 from whynan.lint.file import File
-from whynan.lint.gradients import prepares
+from whynan.lint.gradients import prepares, without_gradient
 from whynan.lint.guarded import guarded
-from whynan.lint.masks import history, never_empty, unexplained
+from whynan.lint.masks import history, may_be_empty
 from whynan.lint.meaning import behind
 from whynan.lint.parts import ARRAYS, short
 from whynan.lint.rule import Hit
@@ -64,19 +67,19 @@ def check(file: File) -> Iterator[Hit]:
             continue
         dim, index = f.kw.get("dim") or f.kw.get("axis") or f.arg(1), inner.node.slice
         along = dim is not None and dim.number != 0  # a dimension of what is selected, not the selection
-        settled = isinstance(index, ast.Attribute) or "pad" in history(file, index)
-        settled = settled or never_empty(file, index) or unexplained(file, index)
-        if not (along or settled or prepares(file, f.node) or _one_of(file, index) or guarded(file, f.node, index)):
-            yield Hit(f.node, f"NaN where {short(file, index)} selects nothing.")
+        if along or not may_be_empty(file, index) or prepares(file, f.node) or without_gradient(file, f.node):
+            continue
+        if not _one_of(file, index) and not guarded(file, f.node, index):
+            yield Hit(f.node, f"NaN where {short(file, index)} selects nothing.", doubtful=not file.program)
 
 
 def _one_of(file: File, index: ast.expr) -> bool:
-    """labels == c, for c among the labels that there are: `for c in labels.unique()`."""
+    """labels == c, for c among the labels that there are: `for c in labels.unique()`, or up to the largest."""
     test = behind(file, form(file, index)).node
-    names = [n for n in ast.walk(test) if isinstance(n, ast.Name)] if isinstance(test, ast.Compare) else []
-    loops = [s for n in names for s, _ in flow.bindings(file, file.scope(n), n.id) if isinstance(s, ast.For)]
-    return any(
-        "unique" in file.segment(node)
-        for loop in loops
-        for node in (loop.iter, behind(file, form(file, loop.iter)).node)
-    )
+    names = {n.id for n in ast.walk(test) if isinstance(n, ast.Name)} if isinstance(test, ast.Compare) else set()
+    among: list[ast.expr] = []
+    for outer in file.ancestors(index):
+        generators = [outer] if isinstance(outer, ast.For) else getattr(outer, "generators", [])
+        among += [g.iter for g in generators if names & {n.id for n in ast.walk(g.target) if isinstance(n, ast.Name)}]
+    text = " ".join(history(file, iterated, callers=False) for iterated in among)
+    return any(word in text for word in ("unique", "set(", "max("))

@@ -26,6 +26,9 @@ Good
 When it is safe
 ---------------
 Where infinite entries are replaced afterwards, as graph libraries do with `masked_fill_`; the rule looks for that.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from collections.abc import Iterator
 from whynan.lint.file import File
 from whynan.lint.guarded import guarded
 from whynan.lint.parts import ARRAYS, short, zero
+from whynan.lint.ranges import EMPTY_MASK
 from whynan.lint.rule import Hit
 from whynan.lint.tensors import tensorial
 
@@ -52,5 +56,7 @@ def check(file: File) -> Iterator[Hit]:
         if f.op == "pow" and (p is None or (p.number or 0) >= 0 or not tensorial(file, f.args[0])):
             continue
         why = zero(file, f.args[0])
-        if why and not guarded(file, f.node, f.args[0].node):
-            yield Hit(f.node, f"This is infinite where {short(file, f.args[0].node)} is 0: {why}.")
+        if why and why != EMPTY_MASK and not guarded(file, f.node, f.args[0].node):
+            yield Hit(
+                f.node, f"This is infinite where {short(file, f.args[0].node)} is 0: {why}.", doubtful=not file.program
+            )

@@ -35,13 +35,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from whynan.lint.file import File
-from whynan.lint.gradients import created, without_gradient
+from whynan.lint.gradients import created, of_targets, without_gradient
 from whynan.lint.guarded import guarded
-from whynan.lint.parts import TENSORS, roots, short, sum_of_squares, with_eps
+from whynan.lint.parts import TENSORS, cuts_gradient, roots, short, sum_of_squares, with_eps
 from whynan.lint.rule import Hit
 from whynan.lint.tensors import tensorial
 from whynan.lint.values import range_of
-from whynan.lint.vanishing import may_vanish
+from whynan.lint.vanishing import apart, may_vanish
 
 CODE = "WN202"
 NAME = "norm-by-hand"
@@ -55,7 +55,9 @@ def check(file: File) -> Iterator[Hit]:
         x = sum_of_squares(file, arg) if f.lib in TENSORS or by_operator else None
         if x is None or without_gradient(file, f.node) or with_eps(file, f.node) is not None:
             continue
-        if created(file, x) or not (file.differentiates or may_vanish(file, x)):
+        if created(file, x) or of_targets(file, x.node) or cuts_gradient(file, x):
+            continue
+        if not (may_vanish(file, x) or (file.differentiates and (file.program or not apart(file, x)))):
             continue
         if range_of(file, arg).positive or (by_operator and not tensorial(file, arg)):
             continue

@@ -27,6 +27,9 @@ Good
 When it is safe
 ---------------
 Where the values are known to differ.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -47,4 +50,8 @@ REMEDIES = ("clamp", "add-eps")
 def check(file: File) -> Iterator[Hit]:
     for d in divisions(file):
         if d.shape == "range":
-            yield Hit(d.form.node, f"0 / 0 where all values are equal: {short(file, d.below.node)} is 0 there.")
+            yield Hit(
+                d.form.node,
+                f"0 / 0 where all values are equal: {short(file, d.below.node)} is 0 there.",
+                doubtful=not file.program,
+            )

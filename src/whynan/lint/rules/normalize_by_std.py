@@ -26,6 +26,9 @@ Good
 When it is safe
 ---------------
 Where the values are known to vary, for example noise that was drawn.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -46,4 +49,8 @@ REMEDIES = ("add-eps", "clamp", "drop-bad-batch")
 def check(file: File) -> Iterator[Hit]:
     for d in divisions(file):
         if d.shape == "std":
-            yield Hit(d.form.node, f"0 / 0 where all values are equal: {short(file, d.below.node)} is 0 there.")
+            yield Hit(
+                d.form.node,
+                f"0 / 0 where all values are equal: {short(file, d.below.node)} is 0 there.",
+                doubtful=not file.program,
+            )

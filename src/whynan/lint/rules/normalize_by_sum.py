@@ -27,6 +27,9 @@ Good
 When it is safe
 ---------------
 Where at least one element is known to be positive, as behind a softmax or an exp; the rule sees these.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -47,4 +50,4 @@ REMEDIES = ("clamp", "add-eps", "guard-empty")
 def check(file: File) -> Iterator[Hit]:
     for d in divisions(file):
         if d.shape == "sum":
-            yield Hit(d.form.node, f"0 / 0 where {short(file, d.below.node)} is 0: {d.why}.")
+            yield Hit(d.form.node, f"0 / 0 where {short(file, d.below.node)} is 0: {d.why}.", doubtful=not file.program)

@@ -71,6 +71,8 @@ def _partly(file: File, made: ast.Assign, name: str) -> bool:
             if not isinstance(parent.ctx, ast.Store) or not _open_end(parent.slice) or _in_loop(file, parent, scope):
                 return False
             stores += 1
+        elif isinstance(parent, ast.Assign) and any(isinstance(t, ast.Name) for t in parent.targets):
+            return False  # filled by another name, perhaps
         elif isinstance(parent, (ast.Return, ast.Assign)) or _parameter(file, parent):
             whole += 1
         else:

@@ -35,9 +35,8 @@ from whynan.lint.file import File
 from whynan.lint.gradients import without_gradient
 from whynan.lint.guarded import guarded
 from whynan.lint.meaning import behind, through
-from whynan.lint.parts import TENSORS, exponent_of
+from whynan.lint.parts import TENSORS, bounded, exponent_of
 from whynan.lint.rule import Hit
-from whynan.lint.values import range_of
 from whynan.remedy.form import Form, same
 
 CODE = "WN406"
@@ -54,7 +53,7 @@ def check(file: File) -> Iterator[Hit]:
         if below.op != "add" or len(below.args) != 2 or 1 not in (below.args[0].number, below.args[1].number):
             continue
         w = exponent_of(file, below.args[1] if below.args[0].number == 1 else below.args[0])
-        if w is None or range_of(file, w).hi <= 80 or not _tensor_exp(file, below):
+        if w is None or bounded(file, w) or not _tensor_exp(file, below):
             continue
         z = exponent_of(file, f.args[0])
         one = f.args[0].number == 1 and not without_gradient(file, f.node)

@@ -31,6 +31,9 @@ Where every row keeps an entry: a causal mask, self-loops, a class token. The ru
 visibly causal, made from lengths or tokens (each text has one), or only called `mask` in a class, and where the result
 is cleaned afterwards. `F.scaled_dot_product_attention` gives 0 for such rows
 (torch 2.13).
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ def check(file: File) -> Iterator[Hit]:
             continue
         if never_empty(file, mask) or _plain(file, mask):
             continue
-        yield Hit(f.node, f"A row that {short(file, mask)} covers entirely becomes NaN.")
+        yield Hit(f.node, f"A row that {short(file, mask)} covers entirely becomes NaN.", doubtful=not file.program)
 
 
 def _mask_of(file: File, f: Form) -> ast.expr | None:

@@ -35,9 +35,8 @@ from collections.abc import Iterator
 from whynan.lint.file import File
 from whynan.lint.guarded import guarded
 from whynan.lint.meaning import through
-from whynan.lint.parts import ARRAYS, TENSORS, exponent_of, short
+from whynan.lint.parts import ARRAYS, TENSORS, bounded, exponent_of, short
 from whynan.lint.rule import Hit
-from whynan.lint.values import range_of
 
 CODE = "WN405"
 NAME = "softplus-by-hand"
@@ -55,6 +54,6 @@ def check(file: File) -> Iterator[Hit]:
                 continue
             inner = inner.args[1] if inner.args[0].number == 1 else inner.args[0]
         z = exponent_of(file, inner)
-        if z is not None and range_of(file, z).hi > 80 and not guarded(file, f.node, z.node):
+        if z is not None and not bounded(file, z) and not guarded(file, f.node, z.node):
             fix = ("log_of_one_plus_exp",) if f.lib in TENSORS else ()
             yield Hit(f.node, f"exp of {short(file, z.node)} overflows at 88.7 (float32) where softplus does not.", fix)

@@ -2,7 +2,8 @@
 
 What it does
 ------------
-Finds `(x - x.mean()) / (x.std() + eps)`, over everything or over the batch dimension, with the default correction.
+Finds `(x - x.mean()) / (x.std() + eps)`, over everything or over the batch dimension, with the default correction,
+where the numbers are those of a minibatch: made anew in a loop over batches, splits or indices.
 
 Why
 ---
@@ -13,23 +14,29 @@ Bad
 ---
     import torch
 
-    def normalize(advantage):
-        return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    def epoch(loader, update):
+        for advantage in loader:
+            update((advantage - advantage.mean()) / (advantage.std() + 1e-8))
 
 Good
 ----
     import torch
 
-    def normalize(advantage):
-        return (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
+    def epoch(loader, update):
+        for advantage in loader:
+            update((advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8))
 
 When it is safe
 ---------------
 Where batches hold at least two elements (`drop_last=True`). numpy's std has no correction by default and gives 0.
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
@@ -38,12 +45,16 @@ from whynan.lint.guarded import guarded
 from whynan.lint.meaning import behind, through
 from whynan.lint.parts import TENSORS, short
 from whynan.lint.rule import Hit
+from whynan.remedy import flow
 from whynan.remedy.form import Form, same
 
 CODE = "WN511"
 NAME = "std-of-one"
 CAUSES = ("std-of-one-element",)
 REMEDIES = ("guard-empty", "drop-bad-batch")
+MINIBATCH = re.compile(
+    r"batch|split|sampler|loader|(?<![a-z])mb|(?<![a-z])idx|ind(ex|ices)|chunk|generator", re.IGNORECASE
+)
 SMALL = re.compile(r"adv|reward|returns|gae|score|^\w$", re.IGNORECASE)  # what is normalised over a batch or a rollout
 
 
@@ -60,8 +71,22 @@ def check(file: File) -> Iterator[Hit]:
             continue
         mean = through(file, top.args[1]) if len(top.args) == 2 else top
         centred = mean.op == "mean" and bool(mean.args) and same(file, mean.args[0], std.args[0])
-        if centred and not guarded(file, f.node, std.node):
-            yield Hit(std.node, f"NaN where {short(file, std.args[0].node)} has one element; an eps does not help.")
+        if centred and _of_minibatch(file, std) and not guarded(file, f.node, std.node):
+            message = f"NaN where {short(file, std.args[0].node)} has one element; an eps does not help."
+            yield Hit(std.node, message, doubtful=not file.program)
+
+
+def _of_minibatch(file: File, std: Form) -> bool:
+    """Whether the numbers are those of a minibatch, the last of which may have one sample: made anew in a loop."""
+    name = std.args[0].node
+    while isinstance(name, (ast.Attribute, ast.Subscript, ast.Call)):
+        name = name.func if isinstance(name, ast.Call) else name.value
+    if not isinstance(name, ast.Name):
+        return False
+    loops = [a for a in file.ancestors(std.node) if isinstance(a, ast.For)]
+    bound = [s for s, _ in flow.bindings(file, file.scope(name), name.id)]
+    around = [loop for loop in loops for s in bound if s is loop or loop in file.ancestors(s)]
+    return any(MINIBATCH.search(ast.unparse(loop.target) + " " + ast.unparse(loop.iter)) for loop in around)
 
 
 def _over_batch(std: Form) -> bool:

@@ -28,6 +28,9 @@ Good
 When it is safe
 ---------------
 Where nothing is differentiated, or the argument is made safe before (the double where).
+
+By default it is reported where the file is a program that trains, because only there the file shows what comes;
+elsewhere in preview, or where the rule is named.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ import re
 from collections.abc import Iterator
 
 from whynan.lint.file import File
-from whynan.lint.gradients import without_gradient
+from whynan.lint.gradients import of_entries, without_gradient
 from whynan.lint.meaning import behind, through
 from whynan.lint.parts import compared, conditions, is_eps, short
 from whynan.lint.rule import Hit
@@ -51,7 +54,9 @@ REMEDIES = ("safe-where", "clamp", "add-eps")
 
 
 SINGULAR = ("log", "log2", "log10", "sqrt", "rsqrt", "div", "pow", "acos", "asin", "atanh", "reciprocal", "exp")
-COUNT = re.compile(r"(^|[._])(num|n|nb|count|nelems?|len|lengths?)(_|$)|_(count|nelems?|num|counts)$", re.IGNORECASE)
+COUNT = re.compile(
+    r"(^|[._])(num|n|nb|n?obs|count|nelems?|len|lengths?)(_|$)|_(count|nelems?|num|counts)$", re.IGNORECASE
+)
 SPREAD = re.compile(r"var|std|dev", re.IGNORECASE)
 ROOTS = ("log", "log2", "log10", "sqrt", "rsqrt")
 
@@ -65,10 +70,12 @@ def check(file: File) -> Iterator[Hit]:
         for branch in branches:
             inner = behind(file, branch)
             risky = _singular(file, inner, tested, condition.node)
-            if risky is not None:
+            if risky is not None and not of_entries(file, risky.node):
                 text = short(file, risky.node)
                 yield Hit(
-                    risky.node, f"{text} is computed where the condition is false too, and its gradient there is NaN."
+                    risky.node,
+                    f"{text} is computed where the condition is false too, and its gradient there is NaN.",
+                    doubtful=not file.program,
                 )
 
 

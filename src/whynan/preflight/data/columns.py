@@ -28,7 +28,8 @@ class Columns:
     def __init__(self, name: str, first: Tensor) -> None:
         self.name, self.dtype = name, str(first.dtype).removeprefix("torch.")
         self.floating = first.is_floating_point()
-        self.width = first.shape[1] if first.dim() > 1 and 0 < first.shape[1] <= MOST else 1
+        several = self.floating and first.dim() > 1 and 0 < first.shape[1] <= MOST  # whole numbers are one column
+        self.width = first.shape[1] if several else 1
         self.flat = first.dim() < 2 or self.width != first.shape[1]
         zeros = torch.zeros(self.width, dtype=torch.float64)
         self.count, self.nan, self.inf, self.zero = (zeros.clone() for _ in range(4))
@@ -113,7 +114,7 @@ class Columns:
             self._offered += len(part)
 
     def _rows_of_zeros(self, batch: Tensor, number: Tensor) -> None:
-        if self.floating and batch.dim() > 1 and batch.shape[0]:
+        if self.floating and batch.dim() > 1 and batch.shape[0] and batch[0].numel() > 1:
             empty = (batch.detach().reshape(batch.shape[0], -1) == 0).all(1).nonzero().flatten()
             self.empty += len(empty)
             for row in number[empty.cpu()].tolist():

@@ -9,7 +9,8 @@ least squares is its square).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 
@@ -23,6 +24,8 @@ LONE = 1000.0  # a warning, where nothing lies in between
 SCALES = 1e3
 LARGE = 1e4  # absolute values at which a linear layer of unit gain starts to hurt
 CODE_SHARE, CODE_Z = 0.005, 10.0  # a value this frequent and this far out stands for something else
+_SPOILS = frozenset({"nan-in-column", "nan-column", "inf-in-column", "overflows-when-cast", "zero-length",
+                     "missing-value-code"})  # fmt: skip
 HALF = torch.finfo(torch.float16).max
 SINGLE = torch.finfo(torch.float32).max
 _LENGTH = re.compile(r"(^|[_'.])(len|length|count|size|num|n|duration)s?($|[_'.\]])", re.IGNORECASE)
@@ -38,6 +41,21 @@ def problems(scan: Scan) -> list[Problem]:
             found += _column_problems(scan, columns, i, fact)
     order = ("error", "warning", "note")
     return sorted(_merged(found), key=lambda p: order.index(p.severity))
+
+
+def problems_of_others(scan: Scan, others: Iterable[Scan]) -> list[Problem]:
+    """What would spoil an evaluation: it makes no weight non-finite, so it is a warning at most.
+
+    Where the program was seen to deal with missing values of the same name in training, they are a note here too.
+    """
+    found = []
+    for other in others:
+        other.handled = scan.handled
+        for problem in problems(other):
+            if problem.kind in _SPOILS:
+                severity: Severity = "note" if problem.severity == "note" else "warning"
+                found.append(replace(problem, severity=severity, where=other.shown(problem.where)))
+    return found
 
 
 def _column_problems(scan: Scan, columns: Columns, i: int, fact: Column) -> Iterator[Problem]:

@@ -24,6 +24,28 @@ CHUNK = 1 << 20  # elements that are looked at together
 REMEMBERED = 200_000  # signatures of rows that are compared for duplicates
 
 
+class Kept:
+    """An iterator that ends where the loader raises, and keeps the error."""
+
+    def __init__(self, batches: Iterator[Any]) -> None:
+        self._batches = batches
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Kept:
+        return self
+
+    def __next__(self) -> Any:
+        if self.error is not None:
+            raise StopIteration
+        try:
+            return next(self._batches)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.error = error
+            raise StopIteration from None
+
+
 @dataclass
 class Scan:
     """What one pass saw. `tensors` by their place in the batch, under the name they are shown with."""
@@ -35,6 +57,7 @@ class Scan:
     samples: int = 0
     complete: bool = True
     error: BaseException | None = None
+    source: str = ""  # the variable, where it is not what the training loop is fed
     by_index: bool = False  # samples are numbered by their index in the data set
     handled: set[str] = field(default_factory=set)  # tensors whose NaN and Inf the program was seen to deal with
     harmless: set[str] = field(default_factory=set)  # tensors whose outliers move the weights no farther than others
@@ -44,9 +67,13 @@ class Scan:
     def from_loader(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The batches; an error of the loader is kept and ends them."""
         try:
-            yield from batches
+            kept = batches if isinstance(batches, Kept) else Kept(iter(batches))
         except Exception as error:
             self.error, self.complete = error, False
+            return
+        yield from kept
+        if kept.error is not None:
+            self.error, self.complete = kept.error, False
 
     def add(
         self, batch: Any, names: Mapping[str, str], indices: list[int] | None = None, deadline: float = math.inf
@@ -63,7 +90,7 @@ class Scan:
         bad = set()
         with torch.no_grad():
             for path, tensor in tensors:
-                name = names.get(path, f"batch{path}")
+                name = called(path, names)
                 own = rows if len(rows) == tensor.shape[0] else range(tensor.shape[0])
                 if not self.batches:
                     self._keys[key_of(tensor)] = name
@@ -73,9 +100,17 @@ class Scan:
         self.samples += size
         return frozenset(bad)
 
-    def extremes_of(self, key: tuple[int, int]) -> tuple[int, int, tuple[int, ...]] | None:
-        """(smallest, largest, sample of the largest) over all data, of the tensor of whole numbers of that `key_of`."""
-        columns = self.tensors.get(self._keys.get(key, ""))
+    def shown(self, name: str) -> str:
+        """`name`, or a place that begins with it, with the variable that it belongs to."""
+        return name if name.startswith(self.source) else f"{self.source}: {name}"
+
+    def name_of(self, key: tuple[int, int]) -> str | None:
+        """The shown name of the tensor of the first batch that has this `key_of`."""
+        return self._keys.get(key)
+
+    def extremes(self, name: str) -> tuple[int, int, tuple[int, ...]] | None:
+        """(smallest, largest, sample of the largest) over all data, of the tensor of whole numbers of that name."""
+        columns = self.tensors.get(name)
         if columns is None or columns.floating or not bool(columns.count.sum()):
             return None
         column = int(columns.high.argmax())
@@ -105,18 +140,28 @@ def look_through(
     seconds: float = 60.0,
     names: Mapping[str, str] | None = None,
     indices: Callable[[], list[int] | None] = lambda: None,
+    each: Callable[[], object] = lambda: None,
 ) -> Scan:
     """Scan `batches` for at most `seconds`. names: place in the batch -> shown name; indices: of the latest batch.
 
-    An error that the loader raises ends the scan and is kept in `Scan.error`.
+    each: called after every batch. An error that the loader raises ends the scan and is kept in `Scan.error`.
     """
     scan, deadline = Scan(), time.monotonic() + seconds
     for batch in scan.from_loader(batches):
         scan.add(batch, names or {}, indices(), deadline)
+        each()
         if time.monotonic() > deadline:
-            scan.complete = scan.complete and _length(batches) == scan.batches
+            scan.complete = scan.complete and length(batches) == scan.batches
             break
     return scan
+
+
+def called(path: str, names: Mapping[str, str]) -> str:
+    """The shown name of the place `path` of a batch: that of the longest beginning of it that has one, and the rest."""
+    for end in range(len(path), -1, -1):
+        if path[:end] in names and (end == len(path) or path[end] in "[."):
+            return names[path[:end]] + path[end:]
+    return f"batch{path}"
 
 
 def key_of(tensor: Tensor) -> tuple[int, int]:
@@ -124,7 +169,8 @@ def key_of(tensor: Tensor) -> tuple[int, int]:
     return tensor.data_ptr(), tensor.numel()
 
 
-def _length(batches: Any) -> int | None:
+def length(batches: Any) -> int | None:
+    """How many batches, where that is known."""
     try:
         return len(batches)
     except (TypeError, NotImplementedError):  # an iterable of unknown length

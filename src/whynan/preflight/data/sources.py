@@ -16,6 +16,7 @@ from whynan.replay.names import flatten
 from whynan.watch.frames import read_locals
 
 if TYPE_CHECKING:
+    from whynan.replay.trace import Trace
     from whynan.watch.loops import LoopRun
     from whynan.watch.watcher import Watcher
 
@@ -37,6 +38,13 @@ def names(run: LoopRun) -> dict[str, str]:
 def without_index(found: dict[str, str]) -> dict[str, str]:
     """The names for the batches of a DataLoader whose loop counts them: `for i, (x, y) in enumerate(loader)`."""
     return {path.removeprefix("[1]"): name for path, name in found.items() if path.startswith("[1]")} or found
+
+
+def batch_names(run: LoopRun) -> dict[str, str]:
+    """Place in a batch -> name, for the batches of the loader that a loop counts or not."""
+    found = names(run)
+    counted = isinstance(run.item, tuple) and bool(run.item) and type(run.item[0]) is int
+    return without_index(found) if counted else found
 
 
 def _targets(run: LoopRun) -> dict[str, str]:
@@ -65,19 +73,74 @@ def running_loader(watcher: Watcher) -> Any:
     return min(found, key=lambda loader: loader.dataset is not running, default=None)
 
 
+def bound_before(run: LoopRun) -> dict[str, Any]:
+    """The variables that the body of the loop sees, as they were before it: what it binds itself is a batch."""
+    assert run.record is not None
+    before = run.record.at_or_before(run.index)
+    bound = before.locals if before is not None else read_locals(run.frame)
+    outer = run.frame.f_globals if run.frame.f_globals is not run.frame.f_locals else {}
+    return {name: value for name, value in {**outer, **bound}.items() if not name.startswith("_")}
+
+
 def tables(run: LoopRun) -> dict[str, Any]:
-    """Tensors, arrays and columns of data frames that look like data: several rows, no parameter, no gradient."""
+    """Tensors, arrays and columns of data frames that look like data: several rows, no gradient, no mask."""
     found: dict[str, Any] = {}
-    for name, value in {**run.frame.f_globals, **read_locals(run.frame)}.items():
-        if name.startswith("_"):
-            continue
-        for label, table in _tables_of(name, value):
-            if not getattr(table, "requires_grad", False) and len(table.shape) >= 1 and table.shape[0] >= LEAST:
+    for name, value in bound_before(run).items():
+        for label, table in tables_of(name, value):
+            if getattr(table, "requires_grad", False) or len(table.shape) < 1 or table.shape[0] < LEAST:
+                continue
+            if not _is_mask(table):
                 found[label] = table
     return found
 
 
-def _tables_of(name: str, value: Any) -> list[tuple[str, Any]]:
+def read_by(trace: Trace, found: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """(those tables whose memory the step read, all if it read none: it copied them; those that gave it NaN or Inf)."""
+    read: set[str] = set()
+    gave: set[str] = set()
+    places = {label: place for label, table in found.items() if (place := _memory_of(table)) is not None}
+    looked_at: set[int] = set()
+    for ref in (ref for record in trace.records for ref in record.inputs):
+        if id(ref.area) in looked_at or (values := ref.area.tensor) is None or values.device.type != "cpu":
+            continue
+        looked_at.add(id(ref.area))
+        address = values.data_ptr()
+        for label, (start, size) in places.items():
+            if start <= address < start + size:
+                read.add(label)
+                if ref.bad:
+                    gave.add(label)
+    return ({label: found[label] for label in found if label in read} or found), gave
+
+
+def _memory_of(table: Any) -> tuple[int, int] | None:
+    """(address, bytes)."""
+    if isinstance(table, torch.Tensor):
+        if table.layout is not torch.strided or table.device.type != "cpu":
+            return None
+        return table.untyped_storage().data_ptr(), table.untyped_storage().nbytes()
+    return table.__array_interface__["data"][0], table.nbytes
+
+
+def _is_mask(table: Any) -> bool:
+    """One finite number at most, and infinities: added to scores, it is no data."""
+    values = table.detach() if isinstance(table, torch.Tensor) else table
+    if str(values.dtype).endswith("bool"):
+        return True
+    if not _may_be_infinite(values):
+        return False
+    flat = torch.as_tensor(values).reshape(-1)
+    finite = flat[flat.isfinite()]
+    return len(finite) < len(flat) and not bool(flat.isnan().any()) and bool((finite == finite[:1]).all())
+
+
+def _may_be_infinite(values: Any) -> bool:
+    kind = getattr(values.dtype, "kind", None)
+    return kind == "f" or isinstance(values, torch.Tensor) and values.is_floating_point()
+
+
+def tables_of(name: str, value: Any) -> list[tuple[str, Any]]:
+    """(name, values) of a tensor, a numeric array, or the numeric columns of a data frame; nothing for other things."""
     module, kind = type(value).__module__.partition(".")[0], type(value).__name__
     if isinstance(value, torch.Tensor) or (module == "numpy" and kind == "ndarray" and value.dtype.kind in "fiub"):
         return [(name, value)]

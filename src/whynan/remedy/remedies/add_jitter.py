@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import ast
 
-from whynan.case.facts import Report
+from whynan.case.facts import Report, TensorFacts
 from whynan.remedy import finder, wraps
 from whynan.remedy.candidate import Candidate
 from whynan.remedy.match import Match
@@ -59,8 +59,9 @@ def add_jitter(report: Report, source: Source) -> list[Candidate]:
         if f.op not in SOLVING + SPECTRAL or not f.args or f.lib not in ("torch", "method") or site.distance >= 3:
             continue
         a = f.args[0]
+        plain = _is_plain(source, site.fact(0))
         for i, size in enumerate(("1e-6", "1e-3")):
-            text = jitter(source, a.node, size if f.op in SOLVING else ("1e-3", "1e-2")[i], f.op in SPECTRAL)
+            text = jitter(source, a.node, size if f.op in SOLVING else ("1e-3", "1e-2")[i], f.op in SPECTRAL, plain)
             if text and Match(source, f).cheap(a.node):
                 edits = wraps.to_edits([wraps.plus(source, a.node, text)])
                 out.append(
@@ -71,12 +72,18 @@ def add_jitter(report: Report, source: Source) -> list[Candidate]:
     return out
 
 
-def jitter(source: Source, node: ast.expr, size: str, distinct: bool) -> str | None:
-    """size * eye, or a diagonal of distinct values, of the shape, type and device of the matrix."""
+def jitter(source: Source, node: ast.expr, size: str, distinct: bool, plain: bool = False) -> str | None:
+    """size * eye, or a diagonal of distinct values, of the shape, type and device (unless `plain`) of the matrix."""
     if "\n" in source.segment(node):
         return None
     a = source.atom(node)
-    eye = f"{source.spell('torch.eye')}(*{a}.shape[-2:], dtype={a}.dtype, device={a}.device)"
+    like = "" if plain else f".to({source.segment(node)})"
     if not distinct:
-        return f"{size} * {eye}"
-    return f"{size} * {eye} * {source.spell('torch.arange')}({a}.shape[-1], dtype={a}.dtype, device={a}.device)"
+        return f"{size} * {source.spell('torch.eye')}({a}.shape[-1]){like}"
+    return f"{size} * {source.spell('torch.arange')}({a}.shape[-1]){like}.diag()"
+
+
+def _is_plain(source: Source, fact: TensorFacts | None) -> bool:
+    """Whether the matrix has the type and the device that a new tensor has, and the file speaks of no other."""
+    known = fact is not None and fact.dtype.endswith("float32") and fact.device == "cpu"
+    return known and not any(word in source.text for word in ("cuda", "device", "float64", "double", "default_dtype"))

@@ -4,7 +4,8 @@ What it does
 ------------
 Clamps the argument of the op that failed: away from zero for log and division, below the edge for exp, inside
 (-1, 1) for acos. For a batch value that is finite but extreme, the batch or the target of the loss is clamped
-instead; for a schedule that writes betas, momentum or eps, the setting.
+instead; for a schedule that writes betas, momentum or eps, the setting; for one whose learning rate went below 0,
+the rate.
 
 When it applies
 ---------------
@@ -19,7 +20,8 @@ not help where the argument is NaN already, and hides a wrong sign where the arg
 Live
 ----
 The argument of the op is kept inside its domain, at that line only (`op-guard`); batches limited to the range
-of those before (`winsorise`); betas kept below 1 (`betas`); or the patched function itself.
+of those before (`winsorise`); betas kept below 1 (`betas`); the learning rate from 0 on (`positive-lr`); or the patched
+function itself.
 """
 
 from __future__ import annotations
@@ -29,16 +31,22 @@ import ast
 from whynan.case.facts import Report
 from whynan.remedy import loops, wraps
 from whynan.remedy.candidate import Candidate
-from whynan.remedy.finder import hyper_statements
+from whynan.remedy.finder import hyper_statements, schedule_values
 from whynan.remedy.form import form
 from whynan.remedy.guarding import guarded
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
+FIRST = -4.0  # the one patch that fits; the optimizer's other misuses come before a clamp
 
-@remedy("clamp", "keep the argument inside the domain", where="birth", live=("op-guard", "winsorise", "betas"))
+
+LIVE = ("op-guard", "winsorise", "betas", "positive-lr")
+
+
+@remedy("clamp", "keep the argument inside the domain", where="birth", live=LIVE)
 def clamp(report: Report, source: Source) -> list[Candidate]:
-    return [*guarded(report, source, "clamp"), *settings(report, source), *winsorised(report, source)]
+    guards = guarded(report, source, "clamp")
+    return [*guards, *settings(report, source), *_rates(report, source), *winsorised(report, source)]
 
 
 def settings(report: Report, source: Source) -> list[Candidate]:
@@ -58,6 +66,17 @@ def settings(report: Report, source: Source) -> list[Candidate]:
         elif key == "eps":
             edits = wraps.to_edits([wraps.clamp(source, v, "number", "1e-8") for v in values])
             out.append(Candidate("clamp", "keep eps above 0", source, edits, order=0.2))
+    return out
+
+
+def _rates(report: Report, source: Source) -> list[Candidate]:
+    """The rate that a schedule returns or writes, from 0 on."""
+    if not any(c.name == "negative-learning-rate" for c in report.causes[:2]):
+        return []
+    out = []
+    for value in schedule_values(source):
+        edits = wraps.to_edits([wraps.clamp(source, value, "number", "0.0")])
+        out.append(Candidate("clamp", "keep the learning rate at least 0", source, edits, order=FIRST))
     return out
 
 

@@ -31,6 +31,7 @@ from whynan.remedy.guarding import is_half
 from whynan.remedy.registry import remedy
 from whynan.remedy.source import Source
 
+CASTABLE = ("add", "sub", "mul", "div", "softmax", "sum", "exp", "pow", "matmul", "square")
 REASONS = ("low-precision-overflow", "low-precision-underflow", "loss-scaling-misuse")
 
 
@@ -67,8 +68,9 @@ def _local(report: Report, source: Source) -> list[Candidate]:
         if site.distance >= 1 or len(out) > 5:
             continue
         f = form(source, site.form.node)
-        if f.op in ("add", "sub", "mul", "div", "softmax", "sum", "exp", "pow", "matmul", "square") and f.args:
-            edits = wraps.to_edits([wraps.method(source, f.args[0].node, ".float()")])
+        cast = next((a.node for a in f.args if a.number is None), None)
+        if f.op in CASTABLE and cast is not None:
+            edits = wraps.to_edits([wraps.method(source, cast, ".float()")])
             out.append(
                 Candidate(
                     "full-precision", "compute this op in float32", source, edits, order=0.2 + 0.1 * site.distance

@@ -47,13 +47,45 @@ POINTWISE = (
 
 @remedy("guard-empty", "make the empty case defined", live=("op-guard",))
 def guard_empty(report: Report, source: Source) -> list[Candidate]:
-    out = guarded(report, source, "guard-empty")
+    out = [*guarded(report, source, "guard-empty"), *_leftovers(report, source)]
     for site in finder.sites(source, report.birth) if report.birth else []:
         if site.distance < 3:
             for i, (title, edits) in enumerate(_reductions(source, site.form)):
                 order = 10 * site.distance + 0.2 + i * 0.1
                 out.append(Candidate("guard-empty", title, source, edits, order=order))
     return out
+
+
+LEAVING = frozenset("scatter scatter_reduce index_put index_reduce index_copy max amax min amin logsumexp".split())
+"""Ops that may leave the infinity that a tensor was filled with where there was nothing to write or to choose."""
+
+
+def _leftovers(report: Report, source: Source) -> Iterator[Candidate]:
+    """`y = x.scatter_reduce(...)` over a fill of -inf: what stayed empty becomes 0."""
+    for placed, step in zip(report.path, report.path[1:]):
+        base = step.op.rpartition("::")[2].partition(".")[0].strip("_")
+        if placed.state != "placed" or step.state != "carried" or base not in LEAVING:
+            continue
+        for call in source.calls:
+            if call.lineno != step.line or " ".join(source.segment(call).split()) != step.expression:
+                continue
+            edits = _emptied(source, source.statement(call), call)
+            if edits:
+                yield Candidate("guard-empty", "what stayed empty counts as 0", source, edits, order=0.1)
+
+
+def _emptied(source: Source, statement: ast.stmt, call: ast.Call) -> tuple[Edit, ...]:
+    if not source.alone(statement) or getattr(statement, "value", None) is not call:
+        return ()
+    text = source.segment(call)
+    if isinstance(statement, ast.Return):
+        second = f"{source.indent(statement)}return filled.masked_fill(filled.isinf(), 0.0)"
+        return (source.replace(statement, f"filled = {text}{source.newline}{second}"),)
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        name = statement.targets[0].id
+        edit = source.insert_after(statement, f"{name} = {name}.masked_fill({name}.isinf(), 0.0)")
+        return (edit,) if edit is not None else ()
+    return ()
 
 
 def _reductions(source: Source, f: Form) -> Iterator[tuple[str, tuple[Edit, ...]]]:

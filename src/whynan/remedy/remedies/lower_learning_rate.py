@@ -85,12 +85,20 @@ def _scale(source: Source, value: ast.expr, factor: int) -> Edit:
     """The literal behind a learning rate divided; where there is none, the expression multiplied."""
     literal = literal_behind(source, value)
     if literal is not None:
-        return source.replace(literal, f"{literal.value / factor:g}")  # type: ignore[operator]
+        return source.replace(literal, _written(float(literal.value) / factor, like=source.segment(literal)))  # type: ignore[arg-type]
     loose = isinstance(value, (ast.BinOp, *wraps.LOOSE)) and not isinstance(
         getattr(value, "op", None), (ast.Mult, ast.Div)
     )
     text = f"({source.segment(value)}) / {factor}" if loose else f"{source.segment(value)} / {factor}"
     return source.replace(value, text)
+
+
+def _written(value: float, like: str) -> str:
+    """6e-4 where the old rate was 6e-3, 0.0006 where it was 0.006."""
+    if "e" not in like.lower():
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def literal_behind(source: Source, value: ast.expr) -> ast.Constant | None:

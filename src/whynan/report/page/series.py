@@ -17,6 +17,8 @@ LIMITS = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.40
 _TITLES = {
     "loss": "Loss",
     "grad_norm": "Gradient norm",
+    "grad_absmax": "Largest gradient",
+    "grad_absmin": "Smallest gradient",
     "param_norm": "Weight norm",
     "weight_norm": "Weight norm",
     "update_ratio": "Update / weight",

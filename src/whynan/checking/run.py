@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -25,7 +26,13 @@ from whynan.watch.signals import Stop
 
 if TYPE_CHECKING:
     from whynan.investigation import Target
+    from whynan.preflight.data.others import Feed
+    from whynan.preflight.data.scan import Scan
+    from whynan.preflight.early import Early
+    from whynan.preflight.epoch import Epoch
     from whynan.replay.scope import Scope
+    from whynan.replay.trace import Trace
+    from whynan.report.progress import Progress
     from whynan.watch.attempts import Attempt, Attempts, Outcome
     from whynan.watch.loops import LoopRun
     from whynan.watch.sentinel import Seen
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     from whynan.watch.watcher import Watcher
 
 MEMORY = "uninitialised memory"  # kind of the goal of the second process
+SHARE = 0.25  # of the seconds, at least, is for data that training is not fed
 
 
 class Checking(Session):
@@ -53,6 +61,9 @@ class Checking(Session):
         if self.goal is not None and self.goal["kind"] == MEMORY:
             import torch
 
+            from whynan.watch.dataloader import without_workers
+
+            without_workers()
             torch.use_deterministic_algorithms(True, warn_only=True)  # fills what torch.empty gives with NaN
 
     def _one_step_is_done(self) -> Seen | None:
@@ -85,16 +96,22 @@ class Checking(Session):
         return True
 
     @contextlib.contextmanager
-    def _stage(self, text: str, seconds: float | None = None, *, log: bool = True) -> Iterator[None]:
+    def _stage(
+        self, text: str, seconds: float | None = None, *, log: bool = True, batches: int | None = None
+    ) -> Iterator[Progress]:
         """Say what is done now. In a log that is one line: a file that stays open slows repeated steps down."""
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._progress()).stage(text, seconds, log=log)
+            progress = stack.enter_context(self._progress())
+            progress.stage(text, seconds, log=log, batches=batches)
             if not (sys.stderr is not None and sys.stderr.isatty()):
                 stack.close()
-            yield
+            yield progress
 
     def _examine(self, run: LoopRun, attempts: Attempts) -> Generator[Attempt, Outcome, None]:
         from whynan.preflight import settings
+        from whynan.preflight.data.others import others, running
+        from whynan.preflight.data.scan import Kept
+        from whynan.preflight.data.upstream import bad_rows, statistics
         from whynan.preflight.initialization import compared, nonfinite_parameters
         from whynan.preflight.layers import LayerProbe
         from whynan.preflight.naming import namer
@@ -103,7 +120,7 @@ class Checking(Session):
         from whynan.replay.names import root_modules
         from whynan.watch.attempts import Attempt
 
-        assert run.record is not None
+        assert run.record is not None and self.watcher is not None
         record = run.record
         if self.goal is not None:
             self._answer_about_memory(record)
@@ -124,15 +141,27 @@ class Checking(Session):
             rules = rules_of(models, scope.trace)
             again = LayerProbe(models)
             yield from step_redrawn(rules, models, again, snapshot, run.index)
-        with self._stage("looking through the data, and trying each batch", self.seconds):
-            epoch = self._epoch(run, attempts)
+        index, busy, attempts.iterator = run.index, running(), Kept(attempts.iterator)
+        early = self._early(run)
+        if failure is None:
+            with self._stage("trying the first updates", self.seconds / 8, log=False):
+                yield from early.look(run)
+        start = time.monotonic()
+        spare = others(run.frame, self.watcher.is_user_file, self.watcher.snapshotter.is_user_module, busy)
+        total = busy[0].batches if len(busy) == 1 else None
+        with self._stage("looking through the data", self.seconds, batches=total) as progress:
+            epoch = self._epoch(run, index, attempts, scope.trace, progress.advance)
             yield from epoch.look(failure is None)
+        left = max(self.seconds - (time.monotonic() - start), self.seconds * SHARE)
+        more_data = self._other_data(run, spare, busy, left)
+        state.extend(statistics(run, epoch.scan))
         with self._stage("looking for uninitialised memory", self._patience(), log=False):
             more = [*state, *self._memory(), *self._source(scope)]
         parts = Parts(
             program=self.target.name, probe=probe, trace=scope.trace, scan=epoch.scan, failure=failure,
             settings=options, layers=compared(probe.layers(), again.layers(), rules),
-            tries=epoch.tries, more=more,
+            tries=epoch.tries, others=more_data, more=more, early=early.problem, updates=early.executed,
+            notes=tuple(bad_rows(run, epoch.scan)),
         )  # fmt: skip
         self.answer = _with_short_paths(put_together(parts), self.folder)
 
@@ -163,18 +192,41 @@ class Checking(Session):
         where = where_of(scope.trace, seen.tensors, name_of) if seen is not None else None
         return step.raised(outcome.error, where)
 
-    def _epoch(self, run: LoopRun, attempts: Attempts) -> Any:
+    def _other_data(self, run: LoopRun, spare: dict[str, Any], busy: list[Feed], seconds: float) -> dict[str, Scan]:
+        """Validation and test data, without the model."""
+        from whynan.preflight.data.others import scans
+        from whynan.preflight.data.sources import batch_names
+
+        assert self.watcher is not None
+        with contextlib.ExitStack() as stack:
+
+            def told(name: str, batches: int | None) -> Callable[[], object]:
+                stack.close()
+                progress = stack.enter_context(self._stage(f"looking through {name}", seconds, batches=batches))
+                return progress.advance
+
+            like = busy[0] if busy else None
+            return scans(spare, batch_names(run), like, seconds, self.watcher.drawn.latest, told)
+
+    def _early(self, run: LoopRun) -> Early:
+        from whynan.preflight.early import Early
+        from whynan.preflight.naming import namer
+
+        assert run.record is not None
+        snapshot = run.record.at_or_before(run.index)
+        assert snapshot is not None
+        return Early(snapshot, lambda: self._scope(snapshot), namer(snapshot, run), self.seconds)
+
+    def _epoch(self, run: LoopRun, index: int, attempts: Attempts, trace: Trace, each: Callable[[], object]) -> Epoch:
         from whynan.preflight.epoch import Epoch
         from whynan.preflight.naming import namer
         from whynan.preflight.tries import Tries
 
         assert self.watcher is not None and run.record is not None
-        snapshot = run.record.at_or_before(run.index)
+        snapshot = run.record.at_or_before(index)
         assert snapshot is not None
-        tries = Tries(
-            snapshot, run.index, lambda: self._scope(snapshot), namer(snapshot, run), lambda: attempts._nexts.clear()
-        )
-        return Epoch(run, attempts, self.watcher, tries, self.seconds)
+        tries = Tries(snapshot, index, lambda: self._scope(snapshot), namer(snapshot, run), attempts.draw_anew)
+        return Epoch(run, attempts, self.watcher, tries, trace, self.seconds, each)
 
     # what only another process, or the source, can tell -----------------------------------------------------------
 
@@ -202,27 +254,14 @@ class Checking(Session):
             )  # fmt: skip
 
     def _source(self, scope: Scope) -> Iterator[Problem]:
-        """What the source says: clip after step, clip before unscale, no zero_grad, and the rest of `whynan lint`.
+        """Clip after step, clip before unscale, no zero_grad, and the rest of `whynan lint`."""
+        from whynan.checking.source import problems_of_source
+        from whynan.preflight.step import differentiated
+        from whynan.watch.userfiles import is_user_file
 
-        A formula counts where it ran in the step and reaches the loss; elsewhere (metrics, logging) it is a note.
-        """
-        from whynan.lint import all_rules
-        from whynan.lint.engine import lint_text
-
-        causes = {code: rule.facts.causes for code, rule in all_rules().items()}
-        script = Path(self.folder, self.target.name)
-        if self.target.kind != "script" or not script.is_file():
-            return
-        ran = _lines_of_the_loss(scope, str(script))
-        with contextlib.suppress(SyntaxError, ValueError):
-            for found in lint_text(script.read_text(encoding="utf-8", errors="replace"), self.target.name):
-                formula = found.code < "WN6"
-                counts = not formula or any(line in ran for line in range(found.line, found.end_line + 1))
-                yield Problem(
-                    part="source", kind=f"{found.code} {found.name}", severity="warning" if counts else "note",
-                    where=f"{found.file}:{found.line}", message=f"{found.code}: {found.message}",
-                    measured=(found.source or "").strip(), file=found.file, line=found.line, causes=causes[found.code],
-                )  # fmt: skip
+        file = getattr(sys.modules.get("__main__"), "__file__", None)
+        script = str(Path(self.folder, file).resolve()) if file else None
+        return problems_of_source(scope.trace, differentiated(scope.trace), script, is_user_file, self.folder)
 
     # the end ---------------------------------------------------------------------------------------------------
 
@@ -248,13 +287,6 @@ def _out_of_torch(error: BaseException) -> bool:
     return False
 
 
-def _lines_of_the_loss(scope: Scope, file: str) -> set[int]:
-    from whynan.preflight.step import differentiated
-
-    sites = (site for record in differentiated(scope.trace) for site in record.stack)
-    return {site.line for site in sites if site.file.endswith(file) or file.endswith(site.file)}
-
-
 def _with_short_paths(answer: Preflight, folder: str) -> Preflight:
     def short(thing: Any) -> Any:
         if thing.file is None:
@@ -263,7 +295,10 @@ def _with_short_paths(answer: Preflight, folder: str) -> Preflight:
         named = {"where": f"{file}:{thing.line}"} if getattr(thing, "where", "").startswith(thing.file) else {}
         return replace(thing, file=file, **named)
 
-    return replace(answer, problems=tuple(map(short, answer.problems)), edges=tuple(map(short, answer.edges)))
+    return replace(
+        answer, problems=tuple(map(short, answer.problems)), edges=tuple(map(short, answer.edges)),
+        ops=tuple(map(short, answer.ops)),
+    )  # fmt: skip
 
 
 def _around(*contexts: Any) -> Any:
