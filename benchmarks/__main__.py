@@ -66,11 +66,12 @@ def _program(program: Program, options: argparse.Namespace) -> tuple[list[Times]
     ours = [bare, Contender("whynan", program.watched)]
     if options.without_warnings:
         ours.append(Contender("whynan, no warnings", partial(program.watched, warnings=False)))
-    times = measure(ours, rounds=options.rounds, seconds=options.seconds)
+    times = measure(ours, rounds=options.rounds, seconds=options.seconds, before=program.rewind)
     if options.no_peers:
         return times, []
     others, notes = peers(program)
-    return times + measure([bare, *others], rounds=max(3, options.rounds // 3), seconds=options.seconds)[1:], notes
+    rounds = max(3, options.rounds // 3)
+    return times + measure([bare, *others], rounds=rounds, seconds=options.seconds, before=program.rewind)[1:], notes
 
 
 def _memory(name: str) -> dict[str, float]:

@@ -53,9 +53,17 @@ def clock() -> float:
 
 
 def measure(
-    contenders: Sequence[Contender], *, rounds: int, seconds: float, steps: int | None = None
+    contenders: Sequence[Contender],
+    *,
+    rounds: int,
+    seconds: float,
+    steps: int | None = None,
+    before: Callable[[], None] = lambda: None,
 ) -> list[Times]:
-    """Times of each contender, in the order given. A block has `steps`, or as many as the first does in `seconds`."""
+    """Times of each contender, in the order given. A block has `steps`, or as many as the first does in `seconds`.
+
+    `before` is called before each block.
+    """
     with contenders[0].around() as train:
         train(5)
         begun = clock()
@@ -68,6 +76,7 @@ def measure(
         order = range(len(contenders)) if turn % 2 == 0 else reversed(range(len(contenders)))
         for i in order:
             count = max(min(3, steps), int(steps * contenders[i].share))
+            before()
             with contenders[i].around() as train:
                 train(max(min(3, steps), count // 10))
                 begun = clock()

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from whynan.config import Config
 from whynan.investigation import Target
 from whynan.ongoing import Ongoing
@@ -18,6 +20,7 @@ from whynan.watch.hooks import Hooks
 from whynan.watch.source import SiteTable, rewrite
 from whynan.watch.watcher import Watcher
 
+WARM = 50  # steps
 HERE = Path(__file__).resolve().parent
 SETTINGS: dict[str, Any] = {"rerun": False, "fixes": False, "case": False, "why_budget": 0.0}  # for after an alarm
 
@@ -33,6 +36,7 @@ class Program:
         self._watched = self._load(f"watched_{name}", rewrite(self.path.read_text(), str(self.path), self.sites))
         self.state = self._watched.build(**options)
         self.compiled = bool(options.get("compiled"))
+        self._start: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.watches: dict[tuple[tuple[str, Any], ...], Ongoing] = {}  # by their settings
 
     def _load(self, name: str, code: Any) -> ModuleType:
@@ -44,6 +48,21 @@ class Program:
 
     def train(self, steps: int) -> None:
         self._bare.train(*self.state, steps)
+
+    def rewind(self) -> None:
+        """Back to where training was after `WARM` steps: in long measurements it would otherwise learn its few batches
+        by heart, and loops with gradients of 1e-30 are not what anybody runs."""
+        if not self._start:
+            self.train(WARM)
+            self._start = [(t, t.detach().clone()) for t in self._tensors()]
+        with torch.no_grad():
+            for tensor, then in self._start:
+                tensor.copy_(then)
+
+    def _tensors(self) -> list[torch.Tensor]:
+        model, optimizer, *_ = self.state
+        states = [value for state in optimizer.state.values() for value in state.values()]
+        return [*model.parameters(), *model.buffers(), *(t for t in states if isinstance(t, torch.Tensor))]
 
     @contextlib.contextmanager
     def bare(self) -> Iterator[Callable[[int], None]]:

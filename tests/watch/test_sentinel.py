@@ -103,6 +103,23 @@ def test_trial_points_of_a_line_search(watched: Watched) -> None:
     assert "loss" not in watched.what
 
 
+@pytest.mark.parametrize(("line_search", "start", "rate"), [("strong_wolfe", 100.0, 1.0), (None, 5.0, 200.0)])
+def test_points_that_lbfgs_takes(watched: Watched, line_search: str | None, start: float, rate: float) -> None:
+    """Where training already is when a step begins, and every point where nothing is searched."""
+    x = nn.Parameter(torch.tensor([start]))
+    optimizer = torch.optim.LBFGS([x], lr=rate, line_search_fn=line_search, max_iter=3)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.exp(x * x).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    assert "loss" in watched.what
+
+
 def test_scaler_search_is_no_symptom_until_it_never_ends(watched: Watched) -> None:
     model, optimizer = model_and_optimizer()
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)

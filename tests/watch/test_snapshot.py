@@ -173,6 +173,16 @@ def test_parameter_written_through_data_is_copied_anew() -> None:
     assert p.tolist() == [1, 1, 1]
 
 
+def test_expanded_tensors_return() -> None:
+    """Torch refuses to write to a tensor whose elements share memory, changed or not."""
+    base = torch.arange(4.0)
+    expanded = base.expand(3, 4)
+    snapshot = take([expanded])
+    base.zero_()
+    snapshot.restore()
+    assert expanded.tolist() == [[0.0, 1.0, 2.0, 3.0]] * 3
+
+
 def test_lazily_conjugated_and_negated_tensors_return() -> None:
     base = torch.randn(3, dtype=torch.complex64)
     before = base.clone()

@@ -22,7 +22,7 @@ from whynan.watch.evaluation import Evaluation
 from whynan.watch.loops import LoopRuntime
 from whynan.watch.sentinel import Sentinel
 
-_is_compiling = torch.compiler.is_compiling
+_is_compiling = torch.compiler.is_dynamo_compiling  # True where dynamo traces us, and one frame cheaper than the other
 _fork_handlers: list[Callable[[], None]] = []
 
 

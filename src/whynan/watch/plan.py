@@ -10,7 +10,7 @@ from torch import Tensor
 from whynan.tensors.many import uniform
 from whynan.watch.budget import GRADIENTS, PARAMETERS, Pace
 
-RAREST = 64  # steps; what turned bad in between is found by executing them again from a snapshot
+RAREST = 128  # steps; what turned bad in between is found by executing them again from a snapshot
 
 
 class Plan:
@@ -25,7 +25,7 @@ class Plan:
         self.after = Pace(PARAMETERS, RAREST)
         self.dirty = False  # took a step since its parameters and state were looked at
         self.contained = False  # found_inf of the step under way is ours
-        self.searches = isinstance(optimizer, torch.optim.LBFGS)  # forward and backward run within its step
+        self.searches = _searches(optimizer)
         self.size = (-1, -1)
         self.params: list[Tensor] = []
         self.refresh(optimizer)
@@ -68,3 +68,9 @@ def gradients(plan: Plan) -> tuple[list[Tensor], list[Tensor]]:
             owners.append(p)
             grads.append(grad)
     return owners, grads
+
+
+def _searches(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its step tries points that it may refuse; without a line search L-BFGS takes every point it looks at."""
+    lbfgs = isinstance(optimizer, torch.optim.LBFGS)
+    return lbfgs and any(group.get("line_search_fn") for group in optimizer.param_groups)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from whynan.tensors.many import is_finite, local_values, norms
-from whynan.watch.budget import Level
+from whynan.watch.budget import Level, Pace
 from whynan.watch.device import Device
 from whynan.watch.history import History
 from whynan.watch.lagged import Lagged
@@ -58,7 +58,7 @@ class Sentinel:
         self._all_lag = lagged is not None
         self._nonfinite: dict[int, tuple[Tensor, bool]] = {}  # tensors that are known to be so, and "is NaN"
         self._plans: dict[int, Plan] = {}
-        self._line_search = 0
+        self._trials: float = math.inf  # calls of backward after which the loss is that of a point a line search tries
         self._scaled = Scaled()
         self._skips = 0
         self._collapsed = False  # GradScaler skipped so many steps that it counts as a symptom
@@ -83,7 +83,7 @@ class Sentinel:
                     self._note_loss((self.backwards, self.steps, value))
                     return
                 self.note_loss(value, self.backwards, self.steps)
-                if not math.isfinite(value) and not self._line_search:
+                if not math.isfinite(value) and self.backwards <= self._trials:
                     self.alarm(Seen("loss", None, word(value), [t], self.steps))
                 return
         if self.device is not None and (late := self._arrived()) is not None:
@@ -97,7 +97,7 @@ class Sentinel:
                 self._device().loss(t)
                 continue
             value = self._loss(t)
-            if not math.isfinite(value) and seen is None and not self._line_search:
+            if not math.isfinite(value) and seen is None and self.backwards <= self._trials:
                 seen = Seen("loss", None, word(value), [t], self.steps)
         if seen is not None:
             self.alarm(seen)
@@ -108,8 +108,9 @@ class Sentinel:
         if plan is None or plan.of() is not optimizer:
             plan = self._meet(optimizer)
         if len(args) > 1 and args[1] is not None or kwargs and kwargs.get("closure") is not None:
-            self._line_search += plan.searches  # gradients do not exist yet
-            return
+            if plan.searches:
+                self._trials = self.backwards + 1  # the first is the point at which training is
+            return  # gradients do not exist yet
         pace = plan.gradients
         pace.left -= 1
         if self.probe is not None or pace.left <= 0:
@@ -122,7 +123,7 @@ class Sentinel:
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
         plan = self._plans.get(id(optimizer)) or self._meet(optimizer)
         if plan.searches:
-            self._line_search = max(0, self._line_search - 1)
+            self._trials = math.inf
         if plan.contained:
             self._device().after_step(plan, optimizer)
         plan.dirty = True
@@ -144,8 +145,7 @@ class Sentinel:
     def look_everywhere(self) -> Seen | None:
         """Now, between two steps: parameters and state of all optimizers that stepped since they were looked at."""
         for plan in list(self._plans.values()):
-            seen = self._look_at(plan) if plan.dirty else None
-            if seen is not None:
+            if plan.dirty and (seen := self._look_at(plan)) is not None:
                 seen.step = max(0, self.steps - 1)
                 return seen
         return None
@@ -162,8 +162,7 @@ class Sentinel:
         sizes = norms(tensors)
         if math.isfinite(sum(sizes)):
             return None
-        seen = self._first(tensors, tensors, sizes, "buffer")
-        if seen is not None:
+        if (seen := self._first(tensors, tensors, sizes, "buffer")) is not None:
             seen.hard = False
         return seen
 
@@ -184,7 +183,7 @@ class Sentinel:
 
     def reset(self) -> None:
         """Forget what is only meaningful within one execution of an iteration."""
-        self._line_search = self._skips = 0
+        self._trials, self._skips = math.inf, 0
         self._scaled.forget()
         if self.device is not None:
             self.device.forget()
@@ -232,9 +231,7 @@ class Sentinel:
             if not math.isfinite(sum(sizes)):
                 seen = self._first(grads, owners, sizes, "gradient")
         if self.probe is None:
-            now = time.thread_time()
-            self.seconds += now - start
-            plan.gradients.done(now - start, now)
+            self._took(plan.gradients, start)
         if seen is not None:
             self.alarm(seen)
 
@@ -257,10 +254,13 @@ class Sentinel:
             plan.dirty = False
             if seen is None and not self._lags(plan) and self.fresh:
                 self.unseen = None  # a bad gradient would have left its mark
-            now = time.thread_time()
-            self.seconds += now - start
-            plan.after.done(now - start, now)
+            self._took(plan.after, start)
         return seen
+
+    def _took(self, pace: Pace, start: float) -> None:
+        now = time.thread_time()
+        self.seconds += now - start
+        pace.done(now - start, now)
 
     def judge_state(self, plan: Plan, sizes: list[float], optimizer: torch.optim.Optimizer) -> Seen | None:
         """`sizes`: norms of the plan's tensors, parameters first."""

@@ -177,11 +177,20 @@ def restore(entries: Iterable[Entry]) -> list[Tensor]:
                 tensor.data.copy_(entry.copy)
                 continue
             live, saved = targets.setdefault((tensor.device, tensor.dtype), ([], []))
-            live.append(tensor.data)
-            saved.append(entry.copy)
+            target, copy = _once(tensor.data, entry.copy)
+            live.append(target)
+            saved.append(copy)
         for live, saved in targets.values():
             torch._foreach_copy_(live, saved)
     return lost
+
+
+def _once(tensor: Tensor, copy: Tensor) -> tuple[Tensor, Tensor]:
+    """Both without the repetitions of an expanded tensor, whose elements share memory: torch refuses to write there."""
+    for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        if stride == 0 and size > 1:
+            tensor, copy = tensor.narrow(dim, 0, 1), copy.narrow(dim, 0, 1)
+    return tensor, copy
 
 
 def _is_fusible(tensor: Tensor) -> bool:

@@ -6,7 +6,7 @@ import math
 
 from whynan.watch.budget import WARM_UP, WARNINGS
 
-PATIENCE = 256  # steps between two turns at most, and in the beginning four and an eighth of the steps so far
+PATIENCE = 512  # steps between two turns at most, and in the beginning four and an eighth of the steps so far
 URGENT = 8  # turns in a row, one a step, when loss or gradients leave their level
 URGENT_SHARE = 0.005  # of the time, for all of these: a noisy loss leaves its level again and again
 

@@ -16,6 +16,7 @@ from whynan.watch.warnings.series import Series
 
 LARGEST = 3.4e38  # float32
 SQUARES = 1.8e19
+RECENT, EIGHTH = 32, 8
 FACTOR, LOOKS, STEPS = 100.0, 4, 100.0
 MILLIONFOLD, SLOW_LOOKS, SLOW_STEPS = math.log(1e6), 16, 400.0
 
@@ -27,7 +28,10 @@ class Growth(Warning):
         self.gradients: dict[int, Series] = {}
 
     def look(self, moment: Moment) -> Iterator[Sign]:
-        for step, value in moment.losses:
+        losses = moment.losses
+        if len(losses) > 2 * RECENT:  # of what is older a few are enough
+            losses = losses[:-RECENT:EIGHTH] + losses[-RECENT:]
+        for step, value in losses:
             yield from _judged(self.loss, step, abs(value), "the loss", LARGEST)
         for step, key, norms in moment.gradients:
             series = self.gradients.setdefault(key, Series())
