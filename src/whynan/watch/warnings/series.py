@@ -13,6 +13,11 @@ from statistics import median
 WINDOW = 64
 
 
+def about(steps: float) -> str:
+    """In words."""
+    return f"about {steps:.0f} step{'' if round(steps) == 1 else 's'}"
+
+
 class Series:
     """The last `WINDOW` values of one quantity as (step, log)."""
 

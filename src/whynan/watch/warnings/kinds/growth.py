@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 
 from whynan.watch.warnings.base import Moment, Sign, Warning, warning
-from whynan.watch.warnings.series import Series
+from whynan.watch.warnings.series import Series, about
 
 LARGEST = 3.4e38  # float32
 SQUARES = 1.8e19
@@ -52,4 +52,4 @@ def _judged(series: Series, step: int, value: float, what: str, limit: float) ->
         factor = math.exp(min(50.0, series.rate(LOOKS)))
         end = "its square overflows" if limit == SQUARES else "it overflows"
         words = f"{what} is {value:.3g} and grows by a factor of {factor:.3g} a step; at this rate {end}"
-        yield Sign(f"{words} in about {left:.0f} steps", value=value)
+        yield Sign(f"{words} in {about(left)}", value=value)

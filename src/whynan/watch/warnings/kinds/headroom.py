@@ -15,6 +15,7 @@ import torch
 
 from whynan.watch.warnings.base import Moment, Sign, Warning, warning
 from whynan.watch.warnings.looks import Look
+from whynan.watch.warnings.series import about
 
 EXP = {torch.float32: 88.72, torch.bfloat16: 88.72, torch.float16: 11.09, torch.float64: 709.78}
 SPAN = {torch.float32: 103.97, torch.bfloat16: 92.18, torch.float16: 17.33, torch.float64: 745.13}
@@ -41,8 +42,8 @@ class Headroom(Warning):
             where = f" at {look.place}" if look.place else " in backward"
             if look.value >= (WIDE if look.what == "softmax" else SHARE) * limit and left <= max(SOON, look.index / 2):
                 yield Sign(
-                    f"{_words(look)}{where} is {look.value:.3g} and grows; {_end(look, limit)}, at this rate in about "
-                    f"{left:.0f} steps",
+                    f"{_words(look)}{where} is {look.value:.3g} and grows; {_end(look, limit)}, at this rate in "
+                    f"{about(left)}",
                     look.place,
                     look.value,
                 )
