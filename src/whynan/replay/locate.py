@@ -166,7 +166,7 @@ def _look(
     def around(index: int) -> contextlib.AbstractContextManager[Any]:
         return microscope.over(run, index, from_step) if index >= start else contextlib.nullcontext()
 
-    outcome = yield Attempt(snapshot=snapshot, until=last, around=around)
+    outcome = yield Attempt(snapshot=snapshot, until=last, around=around, buffers=seen.what == "buffer")
     again = same_symptom(seen, outcome, run, watcher)
     if again is None:
         plain = yield Attempt(snapshot=snapshot, until=last)

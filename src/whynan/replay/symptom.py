@@ -44,7 +44,7 @@ def narrow(
     """Execute again without the microscope, looking at everything: the iteration to begin with, and the step."""
     assert run.record is not None
     index = run.index
-    outcome = yield Attempt(snapshot=snapshot, until=index)
+    outcome = yield Attempt(snapshot=snapshot, until=index, buffers=seen.what == "buffer")
     found = same_symptom(seen, outcome, run, watcher)
     return run.record.update_start(run.index if found is not None else index), (found or seen).step
 

@@ -38,6 +38,7 @@ class Attempt:
     prepare: Callable[[], Any] | None = None  # called once, after the restoration
     replace_item: Callable[[int, Any], Any] | None = None  # another item for iteration `index`
     stop_at_symptom: bool = True
+    buffers: bool = False  # look at buffers as well, at the end of each iteration
     risky: bool = False  # may raise inside of the user's body, which only a rewritten loop survives
 
 
@@ -111,6 +112,10 @@ class Attempts:
         self.outcome.executed += 1
         if self.run.done:
             self.run.done, self.outcome.ended = False, "exhausted"
+        if self.attempt.buffers and self.outcome.symptom is None:
+            self.outcome.symptom = self.observer.turned_bad(self.attempt.snapshot)
+            if self.outcome.symptom is not None and self.attempt.stop_at_symptom:
+                self.outcome.ended = "symptom"
         if self.outcome.ended == "done" and self.index < self.attempt.until and self._load(self.index + 1):
             self._enter_iteration()
             return True

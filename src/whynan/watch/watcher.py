@@ -125,10 +125,10 @@ class Watcher:
     def feed(self, site: int, frame: FrameType, iterator: Iterator[Any], consumer: Consumer) -> Iterator[Any]:
         """Items for a loop whose source is not rewritten. Updates after an alarm are held back until its body ends."""
         if self.gate is None:
-            self.gate = Gate(self._holds)
+            self.gate = Gate(self.holds)
         return self.loops.feed(iterator, site, frame, consumer)
 
-    def _holds(self, optimizer: Any) -> bool:
+    def holds(self, optimizer: Any) -> bool:
         attempts = Attempts.current
         if attempts is not None:
             held = attempts.run.library and attempts.outcome.ended == "symptom"
@@ -177,13 +177,13 @@ class Watcher:
         """Between two iterations: parameters and state if a snapshot is to be taken of them, buffers, and more."""
         start = time.thread_time()
         seen = self.sentinel.look_everywhere() if ripe else None
-        seen = seen or self._turned_bad(record.snapshots[-1]) or (self.extra() if self.extra is not None else None)
+        seen = seen or self.turned_bad(record.snapshots[-1]) or (self.extra() if self.extra is not None else None)
         self.sentinel.looked = False
         if ripe:
             record.looked(time.thread_time() - start)
         return seen
 
-    def _turned_bad(self, snapshot: Snapshot) -> Seen | None:
+    def turned_bad(self, snapshot: Snapshot) -> Seen | None:
         """A buffer that is non-finite now; one that was so before the iteration (a mask) is accepted as it is."""
         while (seen := self.sentinel.buffers(snapshot.buffers)) is not None:
             before = [(t, snapshot.entries.get(id(t))) for t in seen.tensors]

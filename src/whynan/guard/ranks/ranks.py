@@ -96,7 +96,7 @@ class Ranks:
         if run.consumer is None:
             run.consumer = InStep()  # type: ignore[assignment]
         if self.watcher.gate is None:
-            self.watcher.gate = Gate(self.watcher._holds)
+            self.watcher.gate = Gate(self.watcher.holds)
 
     def _open(self) -> bool:
         self.channel = Channel.open()
