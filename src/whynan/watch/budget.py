@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-GRADIENTS = 0.004  # shares of the time
+GRADIENTS = 0.003  # shares of the time
 PARAMETERS = 0.0015
-SNAPSHOTS = 0.003
+SNAPSHOTS = 0.0025
 ACTIVATIONS = 0.0025
 WARNINGS = 0.0015
 WARM_UP = 8  # turns in the beginning, whatever they cost: most failures come early
@@ -78,7 +78,7 @@ class Level:
 
     JUMP = 8.0  # times the usual deviation; mean absolute deviation of a normal distribution is 0.8 sigma
     FAR = 4.0  # the same, upwards: worth a closer look
-    BATCH = 16
+    BATCH = 64
 
     def __init__(self) -> None:
         self.mean = self.spread = 0.0

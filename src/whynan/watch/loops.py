@@ -20,7 +20,7 @@ from whynan.watch import inert
 from whynan.watch.attempts import Attempts, Investigator
 from whynan.watch.consumer import Consumer
 from whynan.watch.looprun import LoopRun
-from whynan.watch.recorder import Recorder
+from whynan.watch.recorder import STEPPED, Recorder
 from whynan.watch.room import NoRoom
 from whynan.watch.signals import Rewind
 from whynan.watch.source import NAMES
@@ -172,9 +172,13 @@ class LoopRuntime:
     def stepped_again(self) -> bool:
         """The short form of `stepped`: no other body was entered since that of the loop that took the step before."""
         run = self._latest
-        if run is None or run is not self._stepped or run.attempts is not None or run.record is None:
+        if run is None or run is not self._stepped or run.attempts is not None or (record := run.record) is None:
             return False
-        run.record.stepped(run.index)
+        known = record.stepped_at  # what `Recorder.stepped` does, nearly always
+        if known and known[-1] < run.index and len(known) < 2 * STEPPED:
+            known.append(run.index)
+        else:
+            record.stepped(run.index)
         return True
 
     def stepped(self, frame: FrameType | None) -> None:

@@ -72,20 +72,16 @@ class Sentinel:
         self.backwards += 1
         if len(tensors) == 1 and self.device is None and not self._scaled:  # nearly always
             t = tensors[0]
-            if type(t) is Tensor and t.is_cpu and t.dtype is torch.float32 and t.dim() == 0:
-                try:
-                    value: float = t.item()
-                except RuntimeError:  # wrapped by functorch
-                    return
+            if type(t) is Tensor and t.is_cpu and self.probe is None:
                 level = self._level
-                if level.low <= value <= level.high and len(level.waiting) < level.BATCH and self.probe is None:
-                    level.waiting.append(value)
-                    self._note_loss((self.backwards, self.steps, value))
-                    return
-                self.note_loss(value, self.backwards, self.steps)
-                if not math.isfinite(value) and self.backwards <= self._trials:
-                    self.alarm(Seen("loss", None, word(value), [t], self.steps))
-                return
+                try:
+                    value = t.item()
+                    if level.low <= value <= level.high and len(level.waiting) < level.BATCH:
+                        level.waiting.append(value)
+                        self._note_loss((self.backwards, self.steps, value))
+                        return
+                except (RuntimeError, TypeError):  # several elements, or wrapped by functorch; a complex number
+                    pass
         if self.device is not None and (late := self._arrived()) is not None:
             self.alarm(late)
         seen = None
@@ -115,7 +111,7 @@ class Sentinel:
         pace.left -= 1
         if self.probe is not None or pace.left <= 0:
             self._look_at_gradients(plan, optimizer)
-        elif self._lags(plan):
+        elif plan.lags or self._all_lag:
             self._device().before_step(plan, optimizer, due=False)
         elif self.unseen is None:
             self.unseen = self.steps

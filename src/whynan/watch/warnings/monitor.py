@@ -174,7 +174,8 @@ class Monitor:
 
     def _say(self, kind: str, step: int, sign: Any) -> None:
         if sign.value is not None and sign.message == "":  # not yet worth a line, only a closer look
-            self._schedule.hurry(step, sign.value)
+            if sign.value > 0:  # steps that may be left
+                self._schedule.hurry(step, sign.value)
             self._look_closer(step)
             return
         since = step - self._last.get(kind, -APART)

@@ -34,7 +34,7 @@ class GradientNorm(Warning):
             known = len(past.points) >= FIRST
             z = past.z(value) if known else 0.0
             if z > CLOSER:
-                yield Sign("", value=0.0)  # look at the gradients of the next steps, all of them
+                yield Sign("", value=0.0)  # look at all gradients of the next steps, but not at activations
             rises = past.above_median(value) > FACTOR and value > past.early if known else False
             if z > DEVIATIONS and rises and (not high or value >= high[-1]):
                 high.append(value)
