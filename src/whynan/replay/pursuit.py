@@ -73,7 +73,7 @@ class _Origin:
             self.open = on
             self.scope.__enter__() if on else self.scope.__exit__(None, None, None)
 
-    def _training_begins(self) -> None:
+    def _training_begins(self, tensors: tuple[Any, ...]) -> None:
         if self.phase == "init":
             self._observe(False)
             self.phase = "training"

@@ -42,7 +42,7 @@ class Hooks:
                 module_hooks.register_module_forward_pre_hook(self.evaluation.enter),
                 module_hooks.register_module_forward_hook(self.evaluation.leave, always_call=False),
             ]
-        self.on_backward: Callable[[], None] | None = None
+        self.on_backward: Callable[[tuple[Any, ...]], None] | None = None
         self._undo: list[Callable[[], None]] = []
         self._steps = [
             register_optimizer_step_pre_hook(self._before_step()),
@@ -130,12 +130,12 @@ class Hooks:
                 return original(*args, **kwargs) if tensors is None else original(tensors, *args, **kwargs)
             if self._forward:
                 self._training_begins()
-            if self.on_backward is not None:
-                self.on_backward()
             if self._by_hand or not loops.optimizers_exist:  # every backward counts as a step
                 self._by_hand = loops.optimizers_exist = True
                 loops.stepped(sys._getframe(1))
             tensors = (tensors,) if isinstance(tensors, torch.Tensor) else tuple(tensors)
+            if self.on_backward is not None:
+                self.on_backward(tensors)
             sentinel.backward(tensors)
             return original(tensors, *args, **kwargs)
 

@@ -1,5 +1,6 @@
 """A look changes no number, and sees what it is for."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,41 @@ def gradients(look: bool) -> tuple[list[torch.Tensor], Looker]:
     if look:
         looker.__exit__(None, None, None)
     return [p.grad for p in net.parameters() if p.grad is not None], looker
+
+
+@pytest.mark.parametrize("op", [lambda x: x.prod(1), lambda x: x.cumprod(1), torch.linalg.slogdet])
+def test_derivatives_that_are_computed_in_another_way_under_a_mode(op: Callable[[torch.Tensor], object]) -> None:
+    """`prod` divides by its inputs where no mode is active, and does not under one: a matter of the last bit."""
+
+    def gradient(looker: Looker | None) -> torch.Tensor:
+        torch.manual_seed(0)
+        x = (1 + 0.02 * torch.randn(40, 40)).requires_grad_()
+        half = torch.ones(2, dtype=torch.float16)
+        if looker is not None:
+            looker.begin()
+        result = op(x)
+        loss = (result if isinstance(result, torch.Tensor) else result[1]).sum() + (half * half).sum().float()  # type: ignore[index]
+        if looker is not None:
+            looker.backward_begins((loss,))
+        loss.backward()
+        assert x.grad is not None
+        return x.grad
+
+    looker = Looker(lambda file: True, backward=True)
+    assert torch.equal(gradient(None), gradient(looker)) and not looker.active
+
+
+@pytest.mark.parametrize(("dtype", "stays"), [(torch.float16, True), (torch.float32, False)])
+def test_backward_is_looked_at_in_half_precision_only(dtype: torch.dtype, stays: bool) -> None:
+    looker = Looker(lambda file: True, backward=True)
+    x = torch.full((2, 2), 3.0, dtype=dtype, requires_grad=True)
+    looker.begin()
+    loss = (x @ x).sum()
+    looker.backward_begins((loss,))
+    assert looker.active == stays
+    loss.backward()
+    assert looker.end()
+    assert any(look.place is None for look in read(looker, 0)) == stays
 
 
 def read(looker: Looker, index: int) -> list[Look]:

@@ -6,8 +6,9 @@ largest input of a normalisation layer. The numbers stay on their device and com
 with one transfer that is not waited for (`lagged`). Steps are chosen ever more rarely: 1, 2, 3, 5, 8, 12, 18, ...,
 later so that it keeps to its share of the time (`budget`).
 
-Nothing is changed: the same kernels run on the same numbers. Programs that use torch.compile are not looked at, since
-they would run uncompiled for that step.
+Nothing is changed: the same kernels run on the same numbers. Some derivatives (of `prod`, for one) are computed in
+another way while a mode is active, so the look ends where the backward pass begins, unless float16 is in use and none
+of these is in the graph. Programs that use torch.compile are not looked at: they would run uncompiled for that step.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 from whynan.watch.budget import ACTIVATIONS
 from whynan.watch.lagged import Lagged
@@ -31,6 +32,8 @@ from whynan.watch.lagged import Lagged
 GROWTH = 1.5  # of the distance between two looks
 SLICE = 1 << 16  # elements that a softmax is looked at in one go, on the CPU
 MASK = -1e3  # softmax inputs below are masked, not small
+NODES = 20_000  # of a graph; larger ones are not searched
+_DIFFERENT = ("Prod", "Cumprod", "Linalg", "Cholesky", "Lu", "Svd", "Qr", "Eig", "Triangular")
 _EXP, _SOFTMAX = frozenset({"exp", "exp_"}), frozenset({"_softmax"})
 _NORM = frozenset(
     "native_layer_norm native_batch_norm native_group_norm _fused_rms_norm _native_batch_norm_legit".split()
@@ -51,12 +54,13 @@ class Look:
 
 
 class Looker(TorchDispatchMode):
-    """Measures while it is active."""
+    """Measures while it is active, between `begin` and `end`."""
 
     def __init__(self, is_user_file: Callable[[str], bool], backward: bool) -> None:
         super().__init__()
         self._is_user_file = is_user_file
         self._backward = backward
+        self.active = False
         self.found: list[tuple[str, str, str | None, torch.dtype, Tensor]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -89,12 +93,46 @@ class Looker(TorchDispatchMode):
             frame = frame.f_back  # type: ignore[assignment]
         return None
 
+    def begin(self) -> None:
+        self.active = True
+        self.__enter__()
+
+    def end(self) -> bool:
+        """False if it cannot be ended now: a mode of the program's was put over it."""
+        if self.active:
+            if _get_current_dispatch_mode() is not self:
+                return False
+            self.active = False
+            self.__exit__(None, None, None)
+        return True
+
+    def backward_begins(self, tensors: Iterable[Any]) -> None:
+        """End the look where a backward pass has nothing to show, or would not compute the same under a mode."""
+        half = self._backward and any(what == "float16" for what, *_ in self.found)
+        if not half or _differs_under_a_mode(tensors):
+            self.end()
+
     def send(self, index: int, queue: Lagged) -> None:
         """Put what was found on its way; `arrived` makes looks of it. One transfer per device, waited for by nobody."""
         for device in {value.device for *_, value in self.found}:
             here = [entry for entry in self.found if entry[4].device == device]
             queue.send(torch.stack([entry[4] for entry in here]), (index, [entry[:4] for entry in here]))
         self.found = []
+
+
+def _differs_under_a_mode(tensors: Iterable[Any]) -> bool:
+    """Whether the graph has a node whose derivative is computed in another way while any dispatch mode is active (torch
+    takes all tensors for subclasses then, see `areAnyTensorSubclassLike` in its FunctionsManual.cpp)."""
+    stack = [t.grad_fn for t in tensors if isinstance(t, Tensor) and t.grad_fn is not None]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node.name().startswith(_DIFFERENT) or len(seen) > NODES:
+            return True
+        fresh = {following for following, _ in node.next_functions if following is not None} - seen
+        seen |= fresh
+        stack.extend(fresh)
+    return False
 
 
 def arrived(queue: Lagged) -> Iterator[tuple[int, list[Look]]]:

@@ -7,8 +7,6 @@ import sys
 import time
 from typing import Any
 
-from torch.utils._python_dispatch import _get_current_dispatch_mode
-
 from whynan.case.facts import Alert
 from whynan.watch.lagged import Lagged, capturing
 from whynan.watch.loops import LoopRun
@@ -136,7 +134,8 @@ class Monitor:
             self._schedule.optimizers = len(self.watcher.sentinel._plans)
             self._looker = Looker(self.watcher.is_user_file, backward=not self._scales)
             self._opened = step
-            self._looker.__enter__()
+            self._looker.begin()
+            self.watcher.hooks.on_backward = self._looker.backward_begins
         self._schedule.began()
 
     def _must_not_look(self) -> bool:
@@ -148,10 +147,9 @@ class Monitor:
     def _close(self) -> Looker | None:
         """End a look, also one that an alarm or the end of the loop cut short; then it is worth nothing."""
         looker = self._looker
-        if looker is None or _get_current_dispatch_mode() is not looker:  # under a mode of the program's: later
+        if looker is None or not looker.end():
             return None
-        self._looker = None
-        looker.__exit__(None, None, None)
+        self._looker = self.watcher.hooks.on_backward = None
         return looker
 
     def _deliver(self) -> None:
