@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,25 +47,17 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("persistent", ["False", "True"])
 def test_a_sample_that_a_worker_handed_out(persistent: str, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as temporary:  # workers meet in sockets there, whose paths must be short
+        check(persistent, tmp_path, Path(temporary))
+
+
+def check(persistent: str, tmp_path: Path, temporary: Path) -> None:
     source = SCRIPT.replace("PERSISTENT", persistent)
     (tmp_path / "train.py").write_text(source)
     line = next(i for i, text in enumerate(source.splitlines(), 1) if "# birth" in text)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
+    options = ["--json", "r.json", "--no-case", "--no-fixes", "--why-budget", "0"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "whynan",
-            "run",
-            "--json",
-            "r.json",
-            "--no-case",
-            "--no-fixes",
-            "--why-budget",
-            "0",
-            "train.py",
-        ],
+        [sys.executable, "-m", "whynan", "run", *options, "train.py"],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)},
         capture_output=True,
