@@ -22,6 +22,15 @@ class Ended:
 
 
 def spawn(source: str, folder: Path, run: list[str] | None = None, ranks: int = 2) -> list[Ended]:
+    """`_spawn`, again if gloo aborted when it was taken down, as it does in bare programs too now and then."""
+    for _ in range(4):
+        ended = _spawn(source, folder, run, ranks)
+        if not any(e.status == -6 and e.err.endswith("terminate called without an active exception\n") for e in ended):
+            break
+    return ended
+
+
+def _spawn(source: str, folder: Path, run: list[str] | None = None, ranks: int = 2) -> list[Ended]:
     """`source` as a script on every rank, under python or (`run`: its options) under `whynan run`."""
     script = folder / "train.py"
     script.write_text(source)
