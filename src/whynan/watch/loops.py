@@ -20,7 +20,7 @@ from whynan.watch import inert
 from whynan.watch.attempts import Attempts, Investigator
 from whynan.watch.consumer import Consumer
 from whynan.watch.looprun import LoopRun
-from whynan.watch.recorder import STEPPED, Recorder
+from whynan.watch.recorder import Recorder
 from whynan.watch.room import NoRoom
 from whynan.watch.signals import Rewind
 from whynan.watch.source import NAMES
@@ -174,11 +174,7 @@ class LoopRuntime:
         run = self._latest
         if run is None or run is not self._stepped or run.attempts is not None or (record := run.record) is None:
             return False
-        known = record.stepped_at  # what `Recorder.stepped` does, nearly always
-        if known and known[-1] < run.index and len(known) < 2 * STEPPED:
-            known.append(run.index)
-        else:
-            record.stepped(run.index)
+        record.stepped(run.index)
         return True
 
     def stepped(self, frame: FrameType | None) -> None:
